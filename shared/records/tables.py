@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, Index, LargeBinary, MetaData, Text
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 NAMES = {
     "pk": "pk_%(table_name)s",
@@ -74,6 +74,7 @@ class Exchange(Table, table=True):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     total_tokens: int | None = None
+    cost_usd: float | None = Field(default=None, description="of all its calls; empty where no price is known")
     first_byte_s: float | None = Field(default=None, description="ttft: until the answer's first byte")
     latency_s: float | None = Field(default=None, description="until the answer's end")
     token_s: float | None = Field(default=None, description="tpot: seconds per output token after the first")
@@ -121,6 +122,7 @@ class Call(Table, table=True):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     total_tokens: int | None = None
+    cost_usd: float | None = Field(default=None, description="by the price table; empty where no price is known")
     first_byte_s: float | None = None
     latency_s: float | None = None
     body_bytes: int | None = None
@@ -136,6 +138,48 @@ class Call(Table, table=True):
     error_code: str | None = None
     error_param: str | None = None
     error_message: str | None = Field(default=None, sa_type=Text)
+
+
+class ToolCall(Table, table=True):
+    """One row per tool call in a provider's answer, as it was after repair."""
+
+    __tablename__ = "tool_calls"
+    __table_args__ = (Index("ix_tool_calls_tool_call_id", "tool_call_id"), Index("ix_tool_calls_name", "name"))
+
+    exchange_id: str = Field(primary_key=True)
+    call: str = Field(primary_key=True, description="the call to a provider whose answer holds it: c1, c2 …")
+    choice: int = Field(primary_key=True)
+    number: int = Field(primary_key=True, description="its place in the choice, from 0")
+    tool_call_id: str | None = Field(default=None, description="as the client got it")
+    name: str | None = None
+    arguments: str | None = Field(default=None, sa_type=Text)
+    offered: bool | None = Field(default=None, description="whether the request offered a tool of that name")
+    valid: bool | None = Field(
+        default=None, description="whether the arguments fit the offered schema; empty where nobody could tell"
+    )
+    problem: str | None = Field(default=None, sa_type=Text, description="what the validator said")
+    repaired: bool = Field(default=False, description="whether the provider's own text of it was different")
+
+
+class Mark(Table, table=True):
+    """What somebody thinks of an exchange. One row per statement."""
+
+    __tablename__ = "marks"
+    __table_args__ = (Index("ix_marks_name_value", "name", "value"),)
+
+    exchange_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True, description="category, tag or note")
+    value: str = Field(primary_key=True, sa_type=Text, description="good or bad; the tag; the note's text")
+    at: float = Field(description="when it was said")
+
+
+class Said(Table, table=True):
+    """What was said in an exchange, for full-text search: what is new in the request, and the answer."""
+
+    __tablename__ = "said"
+
+    exchange_id: str = Field(primary_key=True)
+    text: str = Field(sa_type=Text, description="the messages after the last answer in the request, then the answer")
 
 
 class Event(Table, table=True):
@@ -215,4 +259,16 @@ class SchemaVersion(Table, table=True):
     version: int = Field(primary_key=True)
 
 
-TABLES: tuple[type[Table], ...] = (Exchange, Call, Event, Body, Pending, Position, Poison, SchemaVersion)
+TABLES: tuple[type[Table], ...] = (
+    Exchange,
+    Call,
+    ToolCall,
+    Mark,
+    Said,
+    Event,
+    Body,
+    Pending,
+    Position,
+    Poison,
+    SchemaVersion,
+)

@@ -10,7 +10,7 @@ from services.recorder.rules.bodies import MERGED, Parts
 from services.recorder.rules.legs import Leg, Legs, Name
 from services.recorder.rules.messages import Message
 from services.recorder.rules.rows import Row
-from shared.contracts import WELL_FORMED, Done, End, Fault, HttpRequest, Usage
+from shared.contracts import WELL_FORMED, Done, End, Fault, Head, HttpRequest, Usage
 
 LATE = "late."
 
@@ -141,6 +141,7 @@ def _exchange_row(id: str, heard: Heard, legs: dict[Name, Leg], calls: list[Row]
         "server_timing": answer.get("server_timing"),
         **_account_columns(answer.get("response_headers")),
         **rows.usage_row(usage),
+        "cost_usd": rows.total_cost(call["cost_usd"] for call in calls),
         **rows.speed_row(usage, bool(streamed), first_byte_s, total_s),
         "first_byte_s": first_byte_s,
         "latency_s": total_s,
@@ -216,7 +217,7 @@ def _call_row(id: str, call: str, sent: HttpRequest | None, legs: dict[Name, Leg
         "call": call,
         **_sent_columns(sent),
         "provider": (sent.provider if sent else None) or (head.provider if head else None),
-        "model": (sent.model if sent else None) or (head.model if head else None),
+        "model": _model(sent, head),
         "streamed": streamed,
         "status": head.status if head else end.fault.status if end and end.fault else None,
         "outcome": end.outcome if end else None,
@@ -225,6 +226,7 @@ def _call_row(id: str, call: str, sent: HttpRequest | None, legs: dict[Name, Leg
         "completion_id": end.completion_id if end else None,
         **rows.provider_row(head.headers if head else {}),
         **rows.usage_row(usage),
+        "cost_usd": rows.cost(_model(sent, head), usage),
         "first_byte_s": first_byte_s,
         "latency_s": total_s,
         "body_bytes": end.body_bytes if end else None,
@@ -234,6 +236,10 @@ def _call_row(id: str, call: str, sent: HttpRequest | None, legs: dict[Name, Leg
         "response_headers": rows.recorded_headers(head.headers) if head else None,
         **rows.fault_row(end.fault if end else None),
     }
+
+
+def _model(sent: HttpRequest | None, head: Head | None) -> str | None:
+    return (sent.model if sent else None) or (head.model if head else None)
 
 
 def _sent_columns(sent: HttpRequest | None) -> Row:

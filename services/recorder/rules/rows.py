@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.contracts import End, Fault, Usage
+from shared.prices import price_of
 from shared.secrets import REDACTED, is_secret_name, redact_headers, scrub
 
 Row = dict[str, Any]
@@ -26,6 +27,18 @@ def usage_row(usage: Usage | None) -> Row:
 
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "total_tokens")
+
+
+def cost(model: str | None, usage: Usage | None) -> float | None:
+    """US dollars; None where the price or the usage is not known."""
+    price = price_of(model) if model else None
+    return price.of(usage) if price and usage else None
+
+
+def total_cost(costs: Iterable[float | None]) -> float | None:
+    """None where not one of them is known."""
+    known = [one for one in costs if one is not None]
+    return sum(known) if known else None
 
 
 def fault_row(fault: Fault | None) -> Row:

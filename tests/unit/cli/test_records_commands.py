@@ -216,4 +216,4 @@ def test_tables_of_another_version_are_refused(records: str, monkeypatch: pytest
     result = run("list")
 
     assert result.exit_code == 1
-    assert "version 1" in result.stderr
+    assert "version 2" in result.stderr
