@@ -15,6 +15,7 @@ from services.normalizer.rules.desk import CallDesk, Given, ToolCall
 from services.normalizer.rules.fields import Delta, calls_of, content_of, left_alone, reasoning_of
 from services.normalizer.rules.finish import final_reason, said_reason
 from services.normalizer.rules.grammar import Mode, RawCall
+from services.normalizer.rules.grammars.think_tags import ORPHAN_REPAIRS
 from services.normalizer.rules.ids import IdMaker
 from services.normalizer.rules.offer import ToolOffer
 from services.normalizer.rules.spacing import TRIM_CHARS, Seam
@@ -52,7 +53,7 @@ class ChoiceRepair:
         self._desk = CallDesk(offer, ids, repairs)
         self._structured = StructuredCalls(offer, repairs, self._desk.may_stream)
         self._seams = Seams(Seam(), Seam())
-        self._reasoning = TextScanner("reasoning", self._seams, offer, repairs, "thought")
+        self._reasoning = TextScanner("reasoning", self._seams, offer, repairs, "thought", self._desk)
         self._content: TextScanner | None = None  # until it is known how the content begins
         self._ahead = ""
         self._halves = {"content": Halves(), "reasoning": Halves()}
@@ -92,12 +93,17 @@ class ChoiceRepair:
         calls = self._structured.finish(closed)
         out += self._begin_content(final=True)
         if self._content is not None:
-            out += self._pieces(self._content.finish(called=bool(calls) or self._desk.passed > 0))
+            out += self._pieces(self._content.finish(bool(calls) or self._desk.passed > 0, self._cut))
         for step in calls:
             out += self._structured_step(step)
         out += self._answer_from_reasoning()
         given = "length" if self._unfinished else self.finish_reason
         return out, final_reason(given, self._desk.passed > 0, self._repairs)
+
+    @property
+    def _cut(self) -> bool:
+        """Whether the provider says that the answer was cut off."""
+        return said_reason(self.finish_reason) in ("length", "content_filter")
 
     def _end_texts(self, *, called: bool) -> Deltas:
         """What is left of the two texts of a whole message, whose calls come after those that stand in its text."""
@@ -105,7 +111,7 @@ class ChoiceRepair:
         out += self._pieces(self._reasoning.finish())
         out += self._begin_content(final=True)
         if self._content is not None:
-            out += self._pieces(self._content.finish(called=called))
+            out += self._pieces(self._content.finish(called, self._cut))
         return out
 
     def break_off(self) -> Deltas:
@@ -148,7 +154,7 @@ class ChoiceRepair:
         if mode is None:
             return []
         ahead, self._ahead = self._ahead, ""
-        self._content = TextScanner("content", self._seams, self._offer, self._repairs, mode)
+        self._content = TextScanner("content", self._seams, self._offer, self._repairs, mode, self._desk)
         self._content.reasoned = self._reasoned or reasoned
         if mode == "thought":
             self._seams.reasoning.part()
@@ -157,7 +163,7 @@ class ChoiceRepair:
     def _opening_mode(self, over: bool) -> Mode | None:
         """Whether the content begins with thoughts; None while that is open. `over` where nothing more may
         be waited for."""
-        if self._reasoned or not self._repairs.on("reasoning_from_orphan_close"):
+        if self._reasoned or not all(map(self._repairs.on, ORPHAN_REPAIRS)):
             return "answer"
         if self._thinking == "forced_open":
             if self._ahead:
@@ -184,7 +190,7 @@ class ChoiceRepair:
         ahead = self._ahead if self._whole else self._ahead[:LOOK_AHEAD_CHARS]
         if not any(closer in ahead for closer in _CLOSERS):
             return False
-        trial = TextScanner("content", Seams(Seam(), Seam()), self._offer, Repairs(), "answer")
+        trial = TextScanner("content", Seams(Seam(), Seam()), self._offer, self._repairs.afresh(), "answer", self._desk)
         trial.feed(ahead)
         return trial.orphan
 

@@ -9,7 +9,7 @@ everything else.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.grammar import (
@@ -25,6 +25,7 @@ from services.normalizer.rules.grammar import (
     is_id_char,
 )
 from services.normalizer.rules.grammars import GRAMMARS
+from services.normalizer.rules.left import FencedBlock, KeptBlock, Left, RestOfText
 from services.normalizer.rules.offer import ToolOffer
 from services.normalizer.rules.quoting import CodeSpans, closing_quote
 from services.normalizer.rules.spacing import TRIM_CHARS, Seam, trailing_space
@@ -40,6 +41,17 @@ _CUTS = 4  # cut markers in a row that are looked for in front of a whole one
 _PLACEHOLDER = "(no content)"
 _PLACEHOLDERS = re.compile(r"\s*(?:\(no content\)\s*)+")
 _PLACEHOLDER_CHARS = 256  # how long a run of them is waited for
+_SLICE_CHARS = 4096  # of a longer text at once, so that copying what is left of it stays cheap
+_GIVE_BACKS = 16  # how often text is read again that looked like a call without a marker
+_LEAVING = (  # a call that needs one of these is left in its text where that repair is off
+    "incomplete_call_dropped",
+    "hopeless_call_dropped",
+    "oversized_call_dropped",
+    "tool_name_inferred",
+    "arguments_repaired",
+    "arguments_defaulted",
+    "arguments_unwrapped",
+)
 _GIVEN_BACK = frozenset({"tool_call_from_json", "tool_call_from_bare_id"})  # found by shape alone, no marker is lost
 
 
@@ -52,6 +64,13 @@ class Piece(NamedTuple):
     repair: str = ""
 
 
+class Judge(Protocol):
+    """Who knows which calls can be sent: the desk."""
+
+    def takes(self, raw: RawCall) -> bool: ...
+    def offers(self, raw: RawCall) -> bool: ...
+
+
 class Seams(NamedTuple):
     """The two texts of a choice, which both of its scanners write to."""
 
@@ -59,10 +78,16 @@ class Seams(NamedTuple):
     reasoning: Seam
 
 
+Answer = Opening | Left | Wait | None
+"""What begins at a place: a block, a marker that is text, nothing, or that can't be told yet."""
+
+
 class TextScanner:
     """The scanner of one channel of one choice."""
 
-    def __init__(self, channel: Channel, seams: Seams, offer: ToolOffer, repairs: Repairs, mode: Mode) -> None:
+    def __init__(
+        self, channel: Channel, seams: Seams, offer: ToolOffer, repairs: Repairs, mode: Mode, judge: Judge
+    ) -> None:
         self.orphan = False  # the text closed a thought that it had not opened
         self.reasoned = False  # reasoning came in a field of its own
         self.mode: Mode = mode
@@ -70,12 +95,17 @@ class TextScanner:
         self._seams = seams
         self._offer = offer
         self._repairs = repairs
+        self._judge = judge
+        self._careful = not all(map(repairs.on, _LEAVING))
         self._spans = CodeSpans()
         self._held = ""
         self._seen = 0  # how much of the held text was looked at
         self._last = ""  # the last character before the held text
         self._fresh = True  # nothing but white space so far
+        self._lead = 0  # white space in front of the text that is looked at
         self._thoughts = 0
+        self._given_back = 0
+        self._cut = False  # the answer was cut off
         self._reader: Reader | None = None
         self._found_by = ""
         self._out: list[Piece] = []
@@ -94,8 +124,9 @@ class TextScanner:
         """What goes out after a piece of text."""
         return self._run(text, final=False, called=False)
 
-    def finish(self, called: bool = False) -> list[Piece]:
-        """What goes out at the end; `called` where there are calls besides this text."""
+    def finish(self, called: bool = False, cut: bool = False) -> list[Piece]:
+        """What goes out at the end; `called` where there are calls besides this text, `cut` where it was cut off."""
+        self._cut = cut
         return self._run("", final=True, called=called)
 
     def settle(self, called: bool) -> list[Piece]:
@@ -114,9 +145,13 @@ class TextScanner:
         return [piece for piece in self.finish() if piece.kind != "call"]
 
     def _run(self, text: str, *, final: bool, called: bool) -> list[Piece]:
-        rest: str | None = text
-        while rest is not None and (rest or final):
-            rest = self._read(self._reader, rest, final) if self._reader else self._scan(rest, final, called)
+        left = _slices(text) if text or final else []
+        while left:
+            piece = left.pop()
+            last = final and not left
+            rest = self._read(self._reader, piece, last) if self._reader else self._scan(piece, last, called)
+            if rest or (last and rest is not None):
+                left += _slices(rest)
         return self._taken()
 
     def _taken(self) -> list[Piece]:
@@ -131,22 +166,31 @@ class TextScanner:
 
     def _read(self, reader: Reader, text: str, final: bool) -> str | None:
         """Have the open block's reader read on; gives the text after the block."""
+        kept = isinstance(reader, KeptBlock | FencedBlock | RestOfText)
         found, rest = reader.feed(text, final)
         for item in found:
-            if isinstance(item, str) and self._found_by in _GIVEN_BACK:
-                self._give_back(item)
-            elif isinstance(item, str):
-                self._flow(item, block=True)
-            else:
+            if isinstance(item, RawCall):
                 self._seam.block("")
                 self._out.append(Piece("call", "", item, self._found_by))
+            elif kept or self._found_by in _GIVEN_BACK:
+                self._give_back(item, plain=isinstance(reader, KeptBlock | RestOfText) and reader.plain)
+            else:
+                self._flow(item, block=True)
         if rest is None:
             return None
+        if isinstance(reader, FencedBlock) and reader.unfenced:
+            self._spans = CodeSpans()
         self._reader = None
         return rest
 
-    def _give_back(self, text: str) -> None:
-        """What looked like a call without any marker is text, every character of it."""
+    def _give_back(self, text: str, *, plain: bool) -> None:
+        """What looked like a block is text, every character of it; `plain` where it was not taken out."""
+        self._given_back += 1
+        self._spans.follow(text)
+        self._last = text[-1:] or self._last
+        if plain:
+            self._flow(text, block=False)
+            return
         self._fresh = self._fresh and not text.strip()
         if out := self._seam.give_back(text):
             self._out.append(Piece("reasoning" if self.mode == "thought" else "content", out))
@@ -160,15 +204,17 @@ class TextScanner:
             return None
         buffer, at = self._held + text, self._seen
         done = at
-        for found in _TRIGGER.finditer(buffer, at):
+        self._lead = len(buffer) - len(buffer.lstrip())
+        while found := _TRIGGER.search(buffer, at):
             self._spans.follow(buffer[done : found.start()])
             done = found.start()
             answer = self._ask(buffer, done, final)
             if isinstance(answer, Wait):
                 self._hold(buffer, done)
                 return None
-            if answer is not None:
+            if isinstance(answer, Opening):
                 return self._open(buffer, answer)
+            at = done + 1 if answer is None else answer.end
         self._spans.follow(buffer[done:])
         if final:
             self._held, self._seen = "", 0
@@ -177,14 +223,38 @@ class TextScanner:
         self._hold(buffer, len(buffer))
         return None
 
-    def _ask(self, buffer: str, at: int, final: bool) -> Opening | Wait | None:
+    def _ask(self, buffer: str, at: int, final: bool) -> Answer:
         """What begins at a trigger."""
         coded = self._spans.inside
         if coded and self.mode == "answer":
-            return self._ask_in_code(buffer, at, final) if self._spans.ticks else None
+            ask = self._ask_in_code if self._spans.ticks else self._ask_in_fence
+            return ask(buffer, at, final)
         return self._ask_grammars(buffer, at, final, coded=coded)
 
-    def _ask_in_code(self, buffer: str, at: int, final: bool) -> Opening | Wait | None:
+    def _ask_in_fence(self, buffer: str, at: int, final: bool) -> Answer:
+        """What begins in a code fence: nothing but a call marker on a line of its own, should the fence be none."""
+        fence = self._spans.begins_line
+        if not fence or not self._offer.known or not self._offer.may_call or buffer[at] not in _TAGS:
+            return None
+        answer = self._ask_grammars(buffer, at, final, coded=False)
+        if isinstance(answer, Wait) and not final:
+            return WAIT
+        if not isinstance(answer, Opening) or answer.reader is None or not answer.repair:
+            return None
+        reader = FencedBlock(buffer[at : answer.end], fence, self._means_calls)
+        return Opening(at, answer.end, "", reader, counted=False)
+
+    def _means_calls(self, text: str) -> bool:
+        """Whether a text is nothing but calls of offered tools, all of them whole."""
+        if self._cut:
+            return False
+        seams = Seams(Seam(), Seam())
+        trial = TextScanner(self._channel, seams, self._offer, self._repairs.afresh(), "answer", self._judge)
+        pieces = [*trial.feed(text), *trial.finish()]
+        calls = [piece.call for piece in pieces if piece.call is not None]
+        return bool(calls) and len(calls) == len(pieces) and all(map(self._judge.offers, calls))
+
+    def _ask_in_code(self, buffer: str, at: int, final: bool) -> Answer:
         """What begins in a code span: nothing, if the span is closed on its line; else the span is none."""
         answer = self._ask_grammars(buffer, at, final, coded=False)
         if answer is None or (isinstance(answer, Wait) and not final):
@@ -199,7 +269,7 @@ class TextScanner:
         self._spans.leave()
         return answer
 
-    def _ask_grammars(self, buffer: str, at: int, final: bool, *, coded: bool) -> Opening | Wait | None:
+    def _ask_grammars(self, buffer: str, at: int, final: bool, *, coded: bool) -> Answer:
         view = self._view(buffer, at, final)
         for grammar in _BY_TRIGGER[buffer[at]]:
             if (grammar.calls and not self._offer.may_call) or (coded and not grammar.ends_thoughts):
@@ -207,32 +277,49 @@ class TextScanner:
             answer = grammar.open(view)
             if isinstance(answer, Wait):
                 return WAIT
-            if answer is not None and self._repairs.on(answer.repair) and self._repairs.on(answer.also):
+            if answer is not None:
                 return self._unless_quoted(buffer, answer, final)
         return None
 
     def _view(self, buffer: str, at: int, final: bool) -> View:
         begun = not self._fresh if self.mode == "thought" else self._seams.content.begun
-        at_start = not begun and not buffer[:at].strip()
+        at_start = not begun and at <= self._lead
         return View(buffer, at, final, self._channel, self.mode, at_start, self.reasoned, self._offer, self._last)
 
-    def _unless_quoted(self, buffer: str, opening: Opening, final: bool) -> Opening | Wait | None:
+    def _unless_quoted(self, buffer: str, opening: Opening, final: bool) -> Answer:
         """The opening, unless quotation marks or backticks stand right around the marker."""
+        if opening.repair in _GIVEN_BACK and self._given_back >= _GIVE_BACKS:
+            return None
         if buffer[opening.start] not in _TAGS:
-            return opening
+            return self._unless_off(buffer, opening)
         before = buffer[opening.start - 1] if opening.start else self._last
         closing = closing_quote(before) if before else None
         if closing is None:
-            return opening
+            return self._unless_off(buffer, opening)
         if opening.end < len(buffer):
-            return None if buffer[opening.end] == closing else opening
-        return opening if final else WAIT
+            return None if buffer[opening.end] == closing else self._unless_off(buffer, opening)
+        return self._unless_off(buffer, opening) if final else WAIT
+
+    def _unless_off(self, buffer: str, opening: Opening) -> Opening | Left:
+        """The opening, unless one of its repairs is off: then what it would take is left as it came."""
+        off = not all(map(self._repairs.on, (opening.repair, *opening.also)))
+        opener = buffer[opening.start : opening.end]
+        if off and opening.mode == "discard":
+            return Opening(opening.start, opening.end, "", RestOfText(opener), counted=False)
+        if opening.reader is None:
+            return Left(opening.end) if off else opening
+        if off:
+            return Opening(opening.start, opening.end, "", KeptBlock(opener, opening.reader, None), counted=False)
+        if self._careful:
+            return opening._replace(reader=KeptBlock(opener, opening.reader, self._judge.takes))
+        return opening
 
     def _open(self, buffer: str, opening: Opening) -> str:
         before, tagged = opening.start, buffer[opening.start] in _TAGS
-        if tagged and opening.mode is None:
+        left = isinstance(opening.reader, KeptBlock | RestOfText) and opening.reader.plain
+        if tagged and opening.mode is None and not left:
             before = self._carried_from(buffer[:before])
-        self._flow(buffer[:before], block=True, cut=tagged)
+        self._flow(buffer[:before], block=not left, cut=tagged)
         if opening.counted:
             self._repairs.make(opening.repair)
         if opening.orphan and not self._thoughts:
@@ -350,3 +437,8 @@ class TextScanner:
             return text
         self._seam.block("")
         return rest
+
+
+def _slices(text: str) -> list[str]:
+    """A text in pieces, the first one last."""
+    return [text[at : at + _SLICE_CHARS] for at in range(0, len(text), _SLICE_CHARS)][::-1] or [""]
