@@ -18,10 +18,11 @@ from services.normalizer.rules.grammar import Mode, RawCall
 from services.normalizer.rules.grammars.think_tags import ORPHAN_REPAIRS
 from services.normalizer.rules.ids import IdMaker
 from services.normalizer.rules.offer import ToolOffer
+from services.normalizer.rules.pieces import Piece, Seams
 from services.normalizer.rules.spacing import TRIM_CHARS, Seam
 from services.normalizer.rules.structured import Step, StructuredCalls
 from services.normalizer.rules.surrogates import Halves
-from services.normalizer.rules.text import Piece, Seams, TextScanner
+from services.normalizer.rules.text import TextScanner
 
 Thinking = Literal["auto", "forced_open", "disabled"]
 Deltas = list[dict[str, Any]]

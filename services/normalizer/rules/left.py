@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from services.normalizer.limits import MAX_CALL_CHARS, MAX_FENCED_CHARS
-from services.normalizer.rules.grammar import Found, RawCall, Reader, Reading
+from services.normalizer.rules.grammar import Found, Opening, RawCall, Reader, Reading, Wait
 
 Takes = Callable[[RawCall], bool]
 """Whether a call can be sent with the repairs that are on."""
@@ -21,24 +21,17 @@ class Left(NamedTuple):
     end: int
 
 
-class Keeper(Protocol):
-    """A reader that may find its block to be text, which goes out as it came."""
-
-    plain: bool  # the block was never taken for one: the text before it was not trimmed
-    unfenced: bool  # the fence around it is none, and its text has to be read again
-
-    def feed(self, text: str, final: bool) -> Reading: ...
+Answer = Opening | Left | Wait | None
+"""What begins at a place: a block, a marker that is text, nothing, or that can't be told yet."""
 
 
 class KeptBlock:
     """Has a block read by its own reader, and keeps its text: it goes out as it came if one of its calls can't be sent
     with the repairs that are on."""
 
-    unfenced = False
-
     def __init__(self, opener: str, reader: Reader, takes: Takes | None) -> None:
         """`takes` is None where the repair that finds the block is off: then it is text, whatever it holds."""
-        self.plain = takes is None
+        self.plain = takes is None  # the text before it was not trimmed
         self._reader = reader
         self._takes = takes
         self._parts: list[str] | None = [opener]  # None: too long to be kept
@@ -81,7 +74,6 @@ class RestOfText:
     """Everything that follows, as it comes."""
 
     plain = True
-    unfenced = False
 
     def __init__(self, opener: str) -> None:
         self._opener = opener
@@ -95,10 +87,8 @@ class FencedBlock:
     """A call marker on a line of its own in a code fence. If the fence is closed, it was an example. If the answer ends
     before that, and does so with whole calls of offered tools, then the fence was none and the calls are meant."""
 
-    plain = False
-
     def __init__(self, opener: str, fence: str, means_calls: Callable[[str], bool]) -> None:
-        self.unfenced = False
+        self.unfenced = False  # the fence around it is none, and its text has to be read again
         self._text = opener
         self._means_calls = means_calls
         self._closing = re.compile(rf"\n[^\S\n]*{re.escape(fence * 3)}")

@@ -9,7 +9,6 @@ everything else.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple, Protocol
 
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.grammar import (
@@ -25,10 +24,12 @@ from services.normalizer.rules.grammar import (
     is_id_char,
 )
 from services.normalizer.rules.grammars import GRAMMARS
-from services.normalizer.rules.left import FencedBlock, KeptBlock, Left, RestOfText
+from services.normalizer.rules.held import after_placeholders, id_start, is_placeholder, may_be_placeholder
+from services.normalizer.rules.left import Answer, FencedBlock, KeptBlock, Left, RestOfText
 from services.normalizer.rules.offer import ToolOffer
+from services.normalizer.rules.pieces import Judge, Piece, Seams
 from services.normalizer.rules.quoting import CodeSpans, closing_quote
-from services.normalizer.rules.spacing import TRIM_CHARS, Seam, trailing_space
+from services.normalizer.rules.spacing import Seam, trailing_space
 
 _TRIGGERS = "".join(sorted({char for grammar in GRAMMARS for char in grammar.triggers}))
 _TRIGGER = re.compile(f"[{re.escape(_TRIGGERS)}]")
@@ -38,9 +39,6 @@ _TAGS = "<◁["  # triggers of markers, which quotation marks make text
 _ID_CHARS = 100  # the longest call id that is looked for in front of a marker
 _SPAN_CHARS = 400  # how far a code span's end is looked for, where there is a marker in it
 _CUTS = 4  # cut markers in a row that are looked for in front of a whole one
-_PLACEHOLDER = "(no content)"
-_PLACEHOLDERS = re.compile(r"\s*(?:\(no content\)\s*)+")
-_PLACEHOLDER_CHARS = 256  # how long a run of them is waited for
 _SLICE_CHARS = 4096  # of a longer text at once, so that copying what is left of it stays cheap
 _GIVE_BACKS = 16  # how often text is read again that looked like a call without a marker
 _LEAVING = (  # a call that needs one of these is left in its text where that repair is off
@@ -53,33 +51,6 @@ _LEAVING = (  # a call that needs one of these is left in its text where that re
     "arguments_unwrapped",
 )
 _GIVEN_BACK = frozenset({"tool_call_from_json", "tool_call_from_bare_id"})  # found by shape alone, no marker is lost
-
-
-class Piece(NamedTuple):
-    """A piece of output: text of a channel, or a call with the name of the repair that found it."""
-
-    kind: Literal["content", "reasoning", "call"]
-    text: str
-    call: RawCall | None = None
-    repair: str = ""
-
-
-class Judge(Protocol):
-    """Who knows which calls can be sent: the desk."""
-
-    def takes(self, raw: RawCall) -> bool: ...
-    def offers(self, raw: RawCall) -> bool: ...
-
-
-class Seams(NamedTuple):
-    """The two texts of a choice, which both of its scanners write to."""
-
-    content: Seam
-    reasoning: Seam
-
-
-Answer = Opening | Left | Wait | None
-"""What begins at a place: a block, a marker that is text, nothing, or that can't be told yet."""
 
 
 class TextScanner:
@@ -103,6 +74,7 @@ class TextScanner:
         self._last = ""  # the last character before the held text
         self._fresh = True  # nothing but white space so far
         self._lead = 0  # white space in front of the text that is looked at
+        self._coded_to = 0  # up to where the text that is looked at may be code
         self._thoughts = 0
         self._given_back = 0
         self._cut = False  # the answer was cut off
@@ -135,7 +107,7 @@ class TextScanner:
             return []
         held, self._held, self._seen = self._held[: self._seen], self._held[self._seen :], 0
         self._last = held[-1]
-        self._flow(held, block=called and bool(_PLACEHOLDERS.fullmatch(held)))
+        self._flow(held, block=called and is_placeholder(held))
         return self._taken()
 
     def break_off(self) -> list[Piece]:
@@ -208,6 +180,8 @@ class TextScanner:
         while found := _TRIGGER.search(buffer, at):
             self._spans.follow(buffer[done : found.start()])
             done = found.start()
+            if self._spans.inside:
+                self._coded_to = done + 1
             answer = self._ask(buffer, done, final)
             if isinstance(answer, Wait):
                 self._hold(buffer, done)
@@ -218,7 +192,7 @@ class TextScanner:
         self._spans.follow(buffer[done:])
         if final:
             self._held, self._seen = "", 0
-            self._flow(buffer, block=called and bool(_PLACEHOLDERS.fullmatch(buffer)))
+            self._flow(buffer, block=called and is_placeholder(buffer))
             return None
         self._hold(buffer, len(buffer))
         return None
@@ -257,7 +231,7 @@ class TextScanner:
     def _ask_in_code(self, buffer: str, at: int, final: bool) -> Answer:
         """What begins in a code span: nothing, if the span is closed on its line; else the span is none."""
         answer = self._ask_grammars(buffer, at, final, coded=False)
-        if answer is None or (isinstance(answer, Wait) and not final):
+        if answer is None or isinstance(answer, Left) or (isinstance(answer, Wait) and not final):
             return answer
         line, newline, _ = buffer[at : at + _SPAN_CHARS].partition("\n")
         closing = re.search(f"(?<!`)`{{{self._spans.ticks}}}(?!`)", line)
@@ -297,7 +271,7 @@ class TextScanner:
         if closing is None:
             return self._unless_off(buffer, opening)
         if opening.end < len(buffer):
-            return None if buffer[opening.end] == closing else self._unless_off(buffer, opening)
+            return Left(opening.end) if buffer[opening.end] == closing else self._unless_off(buffer, opening)
         return self._unless_off(buffer, opening) if final else WAIT
 
     def _unless_off(self, buffer: str, opening: Opening) -> Opening | Left:
@@ -326,6 +300,7 @@ class TextScanner:
             self.orphan = True
         self._last = ""
         self._held, self._seen = buffer[before : opening.start], 0
+        self._coded_to = 0
         self._reader, self._found_by = opening.reader, opening.repair
         if opening.mode is not None:
             self._enter(opening.mode)
@@ -334,7 +309,7 @@ class TextScanner:
     def _carried_from(self, text: str) -> int:
         """Where a marker's first characters begin that the text ends in: they wait for the text after the block,
         which may make a marker of them."""
-        at = text.rfind("<", max(0, len(text) - CUT_MARKER_CHARS + 1)) if self._spans.clear else -1
+        at = text.rfind("<", max(self._coded_to, len(text) - CUT_MARKER_CHARS + 1)) if self._spans.clear else -1
         return at if at >= 0 and isinstance(self._ask(text, at, final=False), Wait) else len(text)
 
     def _enter(self, mode: Mode) -> None:
@@ -359,31 +334,26 @@ class TextScanner:
         if start:
             self._last = buffer[start - 1]
         self._held, self._seen = buffer[start:], end - start
+        self._coded_to = max(0, self._coded_to - start)
 
     def _free(self, text: str) -> int:
         """How much of the text may go out, whatever follows it."""
-        if self._fresh and self._may_be_placeholder(text):
+        if self._fresh and may_be_placeholder(text[: self._id_start(text)]):
             return 0
         if self.mode == "answer" and self._spans.fenced:
-            return len(text)
+            return trailing_space(text) if self._offer.known and self._offer.may_call else len(text)
         return trailing_space(text[: self._id_start(text)])
 
     def _cut_start(self, text: str) -> int:
         """Where beginnings of markers start that the text ends in: a marker that is cut off by another."""
         end = len(text)
         for _ in range(_CUTS if self._spans.clear else 0):
-            at = text.rfind("<", max(0, end - _ID_CHARS), end)
+            at = text.rfind("<", max(self._coded_to, end - _ID_CHARS), end)
             cut = self._ask(text[:end], at, final=True) if at >= 0 else None
             if not isinstance(cut, Opening) or cut.repair != "cut_marker_removed":
                 break
             end = at
         return end
-
-    def _may_be_placeholder(self, text: str) -> bool:
-        if len(text) > _PLACEHOLDER_CHARS or not text.strip():
-            return False
-        found = _PLACEHOLDERS.match(text)
-        return _PLACEHOLDER.startswith(text[found.end() :] if found else text.lstrip())
 
     def _ends_in_id(self, text: str) -> bool:
         """Whether the last word of a text may begin a call's id: the fast way for words of letters alone."""
@@ -393,20 +363,7 @@ class TextScanner:
         return self._id_start(text) < len(text)
 
     def _id_start(self, text: str) -> int:
-        """Where a call's id begins that the text may end in, else the text's end."""
-        if not self._offer.may_call:
-            return len(text)
-        end = len(text.rstrip()) if text[-1:].isspace() else len(text)
-        start = end
-        while start > max(0, end - _ID_CHARS) and is_id_char(text[start - 1]):
-            start -= 1
-        if not start and is_id_char(self._last):
-            return len(text)  # the word began in text that is out
-        word = text[start:end]
-        blank = len(text) - end
-        if not word or blank > TRIM_CHARS or (blank and not word[-1].isdigit()) or not self._offer.may_begin_id(word):
-            return len(text)
-        return start
+        return id_start(text, self._last, self._offer)
 
     # out
 
@@ -426,12 +383,9 @@ class TextScanner:
     def _without_placeholder(self, text: str, block: bool) -> str:
         """The text without `(no content)` in front: in thoughts, where it is repeated, or where it is all
         there is."""
-        found = _PLACEHOLDERS.match(text)
-        if found is None:
-            return text
-        rest = text[len(found.group().rstrip()) :]  # the white space after it is the seam's
+        rest, times = after_placeholders(text)
         alone = block and not rest.strip()
-        if self.mode != "thought" and not alone and found.group().count(_PLACEHOLDER) < 2:
+        if not times or (self.mode != "thought" and not alone and times < 2):
             return text
         if not self._repairs.make("placeholder_removed"):
             return text
