@@ -164,8 +164,8 @@ class TextScanner:
             self._flow(text, block=False)
             return
         self._fresh = self._fresh and not text.strip()
-        if out := self._seam.give_back(text):
-            self._out.append(Piece("reasoning" if self.mode == "thought" else "content", out))
+        out = self._seam.give_back(text)
+        self._out.append(Piece("reasoning" if self.mode == "thought" else "content", out))
 
     # text
 
