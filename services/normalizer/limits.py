@@ -8,6 +8,15 @@ LIVE_CALL_CHARS = 1024
 """Argument text of a structured call that is held back so that the call can be judged as a whole. A longer call is
 passed on as it arrives, for as long as it is healthy: file contents should not wait for their last line."""
 
+MAX_BLANK_CHARS = 1024
+"""White space in a row in front of what a block must begin with, or between its parts. After more it is no block."""
+
+MAX_TAG_CHARS = 128
+"""The longest tag inside a block, as far as it has to be known to tell where the block ends."""
+
+MAX_FENCED_CHARS = 64 * 1024
+"""Text of a code fence that waits for the fence's end behind a call marker on a line of its own."""
+
 MAX_REMEMBERED_CALLS = 256
 """Calls of one answer that are remembered in order to find duplicates."""
 

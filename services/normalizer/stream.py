@@ -213,10 +213,8 @@ class StreamRepair:
             self._repairs.make("lone_surrogate_replaced")
         return self._chunk(payload, value)
 
-    def _chunk(self, payload: bytes, chunk: Any) -> bytes:
+    def _chunk(self, payload: bytes, chunk: dict[str, Any]) -> bytes:
         """An event that has to be looked at."""
-        if not isinstance(chunk, dict):
-            return self._unreadable(payload)
         if chunk.get("error") is not None:
             return self._fail(payload, chunk)
         self._note(chunk)

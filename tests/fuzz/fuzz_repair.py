@@ -2,12 +2,13 @@
 
 Hypothesis generates answers out of markers, halves of markers, calls, quotes and ordinary text, and damaged copies of
 every collected case. For each the engine must give the same result for every way to cut it, keep the vendor's stream
-rules (every call valid JSON before the finish reason among them), and let no call marker out. Stops at the first
-failure, with hypothesis's smallest example of it.
+rules (every call valid JSON before the finish reason among them), and let no call marker out. Answers in JSON that are
+no calls must come out with every character. Stops at the first failure, with hypothesis's smallest example of it.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as some
 
 from services.normalizer import RepairSettings, RequestFacts
-from tests.unit.normalizer.answers import assembled, check_vendor_rules, load, read, recut, stream_of, streamed
+from tests.unit.normalizer.answers import GLOB, assembled, check_vendor_rules, load, read, recut, stream_of, streamed
 from tests.unit.normalizer.test_properties_of_repair import (
     LEAKS,
     MARKERS,
@@ -79,6 +80,38 @@ def any_cut(data: some.DataObject, content: str, reasoning: str, offer: Any, thi
     assert results[0] == results[1] == results[2]
 
 
+JSON_KEYS = some.sampled_from(["name", "tool", "function", "type", "arguments", "city", ""])
+JSON_TEXTS = some.sampled_from(["Rome", "bash:0{", "x", '"', "{", "}", "\\", "\n", " ", "é😀"]) | some.text(
+    "ab:{}0. ", max_size=5
+)
+JSON_VALUES = some.recursive(
+    some.none() | some.integers() | JSON_TEXTS,
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(JSON_KEYS, inner, max_size=3),
+    max_leaves=6,
+)
+SPACE = some.text(" \n\t", max_size=40)
+JSON_ANSWERS = some.builds(
+    lambda before, value, indent, cut, after: before + json.dumps(value, indent=indent)[: cut or None] + after,
+    SPACE,
+    some.dictionaries(JSON_KEYS, JSON_VALUES, max_size=4),
+    some.sampled_from([None, 2]),
+    some.integers(0, 60),
+    SPACE | SPACE.map("glob:0{{".__add__) | SPACE.map("x glob:1 {".__add__),
+)
+NO_TOOL = RequestFacts(tools=[{"type": "function", "function": {"name": "lookup", "parameters": {}}}, GLOB])
+
+
+@given(some.data(), JSON_ANSWERS)
+def given_back(data: some.DataObject, content: str) -> None:
+    """What looks like a call by its shape alone and is none comes out with every character."""
+    COUNTS["answers in JSON"] += 1
+    for cut in (lambda text: [text], list, lambda text: cuts_of(data, text)):
+        out, repair = streamed(stream_of(recut([{"content": content}], cut), "stop"), NO_TOOL)
+        COUNTS["streams"] += 1
+        assert assembled(out)[0]["content"] == content
+        assert repair.repairs == {}
+
+
 def odd_chunks() -> None:
     COUNTS["rounds of odd chunks"] += 1
     test_whatever_the_chunks_hold_the_output_keeps_the_rules()
@@ -86,13 +119,15 @@ def odd_chunks() -> None:
 
 def fuzz(minutes: float) -> None:
     """Run rounds until the time is over."""
-    rounds: tuple[Callable[[], None], ...] = (RUN(any_cut), odd_chunks)
+    rounds: tuple[Callable[[], None], ...] = (RUN(any_cut), RUN(given_back), odd_chunks)
     started = time.monotonic()
     number = 0
     while time.monotonic() - started < minutes * 60:
         seed(time.time_ns())(rounds[0])()
+        if number % 5 == 0:
+            seed(time.time_ns())(rounds[1])()
         if number % 20 == 0:
-            rounds[1]()
+            rounds[2]()
         number += 1
     print(f"{(time.monotonic() - started) / 60:.1f} minutes, no failure")
     for name, count in COUNTS.most_common():

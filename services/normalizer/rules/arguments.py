@@ -154,16 +154,12 @@ def _mended(text: str) -> Arguments | None:
     try:
         # stream_stable: without it a line break at the end of a string gets lost
         value: Any = json_repair.loads(text, skip_json_loads=True, stream_stable=True)
-    except (ValueError, RecursionError, IndexError):
-        return None
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, dict) or (not value and text.strip("{} \n")):
-        return None
-    made = mended(encode(value))
-    try:
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if not isinstance(value, dict) or (not value and text.strip("{} \n")):
+            return None
+        made = mended(encode(value))
         return Arguments(decode(made), made)
-    except ValueError:
+    except (ValueError, RecursionError, IndexError):
         return None
 
 

@@ -173,6 +173,12 @@ class Repairs:
         self.made: dict[str, int] = {}
         self._off = frozenset(off) if enabled else NAMES
 
+    def afresh(self) -> Repairs:
+        """The same repairs on, none of them made: for trials."""
+        trial = Repairs()
+        trial._off = self._off
+        return trial
+
     def on(self, name: str) -> bool:
         """Whether the repair may be made; nothing is counted."""
         return name not in self._off

@@ -15,12 +15,14 @@ from services.normalizer.rules.desk import CallDesk, Given, ToolCall
 from services.normalizer.rules.fields import Delta, calls_of, content_of, left_alone, reasoning_of
 from services.normalizer.rules.finish import final_reason, said_reason
 from services.normalizer.rules.grammar import Mode, RawCall
+from services.normalizer.rules.grammars.think_tags import ORPHAN_REPAIRS
 from services.normalizer.rules.ids import IdMaker
 from services.normalizer.rules.offer import ToolOffer
+from services.normalizer.rules.pieces import Piece, Seams
 from services.normalizer.rules.spacing import TRIM_CHARS, Seam
 from services.normalizer.rules.structured import Step, StructuredCalls
 from services.normalizer.rules.surrogates import Halves
-from services.normalizer.rules.text import Piece, Seams, TextScanner
+from services.normalizer.rules.text import TextScanner
 
 Thinking = Literal["auto", "forced_open", "disabled"]
 Deltas = list[dict[str, Any]]
@@ -52,7 +54,7 @@ class ChoiceRepair:
         self._desk = CallDesk(offer, ids, repairs)
         self._structured = StructuredCalls(offer, repairs, self._desk.may_stream)
         self._seams = Seams(Seam(), Seam())
-        self._reasoning = TextScanner("reasoning", self._seams, offer, repairs, "thought")
+        self._reasoning = TextScanner("reasoning", self._seams, offer, repairs, "thought", self._desk)
         self._content: TextScanner | None = None  # until it is known how the content begins
         self._ahead = ""
         self._halves = {"content": Halves(), "reasoning": Halves()}
@@ -90,30 +92,35 @@ class ChoiceRepair:
         out += self._pieces(self._reasoning.finish())
         closed = said_reason(self.finish_reason) in ("stop", "tool_calls")
         calls = self._structured.finish(closed)
-        out += self._begin_content(final=True)
-        if self._content is not None:
-            out += self._pieces(self._content.finish(called=bool(calls) or self._desk.passed > 0))
+        content, begun = self._begun_content()
+        out += begun
+        out += self._pieces(content.finish(bool(calls) or self._desk.passed > 0, self._cut))
         for step in calls:
             out += self._structured_step(step)
         out += self._answer_from_reasoning()
         given = "length" if self._unfinished else self.finish_reason
         return out, final_reason(given, self._desk.passed > 0, self._repairs)
 
+    @property
+    def _cut(self) -> bool:
+        """Whether the provider says that the answer was cut off."""
+        return said_reason(self.finish_reason) in ("length", "content_filter")
+
     def _end_texts(self, *, called: bool) -> Deltas:
         """What is left of the two texts of a whole message, whose calls come after those that stand in its text."""
         out = self._halves_left()
         out += self._pieces(self._reasoning.finish())
-        out += self._begin_content(final=True)
-        if self._content is not None:
-            out += self._pieces(self._content.finish(called=called))
+        content, begun = self._begun_content()
+        out += begun
+        out += self._pieces(content.finish(called, self._cut))
         return out
 
     def break_off(self) -> Deltas:
         """What is safe to send of what is held back, when the provider broke down."""
         out = self._pieces(self._reasoning.break_off())
-        out += self._begin_content(final=True)
-        if self._content is not None:
-            out += self._pieces(self._content.break_off())
+        content, begun = self._begun_content()
+        out += begun
+        out += self._pieces(content.break_off())
         return out + self._flush_reasoning()
 
     # reasoning
@@ -121,10 +128,8 @@ class ChoiceRepair:
     def _reason(self, text: str) -> Deltas:
         if not text:
             return []
-        out = [] if self._reasoned else self._begin_content(reasoned=True)
-        self._reasoned = True
-        if self._content is not None:
-            self._content.reasoned = True
+        content, out = self._begun_content(reasoned=True)
+        self._reasoned = content.reasoned = True
         return out + self._pieces(self._reasoning.feed(self._joined("reasoning", text)))
 
     # content
@@ -136,28 +141,29 @@ class ChoiceRepair:
         out = self._pieces(self._reasoning.settle(called=False))
         if self._content is None:
             self._ahead += text
-            return out + self._begin_content()
+            mode = self._opening_mode(over=False) if self._ahead else None
+            return out if mode is None else out + self._open_content(mode)[1]
         return out + self._pieces(self._content.feed(text))
 
-    def _begin_content(self, *, final: bool = False, reasoned: bool = False) -> Deltas:
-        """Decide how the content begins, as soon as that can be told, and let go of what was held back for
-        it."""
-        if self._content is not None or not (self._ahead or final or reasoned):
-            return []
-        mode = self._opening_mode(final or reasoned)
-        if mode is None:
-            return []
+    def _begun_content(self, *, reasoned: bool = False) -> tuple[TextScanner, Deltas]:
+        """The content's scanner, even if it is not clear how the content begins; and what was held back for that."""
+        if self._content is not None:
+            return self._content, []
+        return self._open_content(self._opening_mode(over=True) or "answer", reasoned=reasoned)
+
+    def _open_content(self, mode: Mode, *, reasoned: bool = False) -> tuple[TextScanner, Deltas]:
         ahead, self._ahead = self._ahead, ""
-        self._content = TextScanner("content", self._seams, self._offer, self._repairs, mode)
-        self._content.reasoned = self._reasoned or reasoned
+        content = TextScanner("content", self._seams, self._offer, self._repairs, mode, self._desk)
+        content.reasoned = self._reasoned or reasoned
+        self._content = content
         if mode == "thought":
             self._seams.reasoning.part()
-        return self._pieces(self._content.feed(ahead)) if ahead else []
+        return content, self._pieces(content.feed(ahead)) if ahead else []
 
     def _opening_mode(self, over: bool) -> Mode | None:
         """Whether the content begins with thoughts; None while that is open. `over` where nothing more may
         be waited for."""
-        if self._reasoned or not self._repairs.on("reasoning_from_orphan_close"):
+        if self._reasoned or not all(map(self._repairs.on, ORPHAN_REPAIRS)):
             return "answer"
         if self._thinking == "forced_open":
             if self._ahead:
@@ -184,7 +190,7 @@ class ChoiceRepair:
         ahead = self._ahead if self._whole else self._ahead[:LOOK_AHEAD_CHARS]
         if not any(closer in ahead for closer in _CLOSERS):
             return False
-        trial = TextScanner("content", Seams(Seam(), Seam()), self._offer, Repairs(), "answer")
+        trial = TextScanner("content", Seams(Seam(), Seam()), self._offer, self._repairs.afresh(), "answer", self._desk)
         trial.feed(ahead)
         return trial.orphan
 

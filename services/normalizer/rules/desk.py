@@ -65,6 +65,31 @@ class CallDesk:
             self._repairs.make(repair)
         return self._send(meant, self._fitted(found, meant.name), given)
 
+    def takes(self, raw: RawCall) -> bool:
+        """Whether a call that stands in a text is sent, or dropped by a repair that is on; else its text is left."""
+        verdict = self._verdict(raw)
+        return not isinstance(verdict, str) or self._repairs.on(verdict)
+
+    def offers(self, raw: RawCall) -> bool:
+        """Whether a call is whole, valid, and an offered tool's."""
+        verdict = self._verdict(raw)
+        return raw.closed and isinstance(verdict, Meant) and verdict.name in self._offer.schemas
+
+    def _verdict(self, raw: RawCall) -> Meant | str:
+        """The tool that a call is for, or the repair that decides that it can't be sent. Nothing is counted."""
+        if raw.oversized:
+            return "oversized_call_dropped"
+        trial = CallDesk(self._offer, self._ids, self._repairs.afresh())
+        found = read(raw.arguments, raw.closed, trial._repairs)
+        if isinstance(found, Unreadable):
+            return found.repair
+        found = trial._unwrap(found, raw.head)
+        meant = self._offer.meant(raw.head or found.name, found.value)
+        if meant is None:
+            return "hopeless_call_dropped"
+        inferred = meant.repair == "tool_name_inferred" and not self._repairs.on("tool_name_inferred")
+        return "tool_name_inferred" if inferred else meant
+
     def may_stream(self, name: str, id_: str | None) -> bool:
         """Whether a structured call can't be one that went out already, so that it needs no comparing."""
         return name not in self._from_text and id_ not in self._given_ids
@@ -91,7 +116,7 @@ class CallDesk:
         return None
 
     def _unwrap(self, found: Arguments, head: str) -> Arguments:
-        if not self._repairs.on("arguments_unwrapped"):
+        if head and not self._repairs.on("arguments_unwrapped"):
             return found
         meant = self._offer.meant(head, None) if head else None
         name = meant.name if meant else ""

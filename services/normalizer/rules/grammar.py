@@ -85,7 +85,7 @@ class Opening(NamedTuple):
     mode: Mode | None = None  # what the text is from here on
     counted: bool = True  # false where the reader's own finds are counted
     orphan: bool = False  # it closes a thought that nothing opened
-    also: str = ""  # a second repair that must be on: the one that the grammar is there for
+    also: tuple[str, ...] = ()  # further repairs that must be on: the one that the grammar is there for
 
 
 def is_id_char(char: str) -> bool:

@@ -12,6 +12,41 @@ _OUTSIDE = re.compile(r'["{}\[\]<]')
 _AFTER_STRING = ",:}]"
 
 
+class JsonObjects:
+    """Follows objects that stand one after the other in a text that comes in pieces."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []  # where each of them begins
+        self._scan: JsonScan | None = None  # of the last one, while it is not whole
+        self._before = 0  # characters of earlier pieces
+
+    @property
+    def inside(self) -> bool:
+        """Whether the text ends inside a string."""
+        return self._scan is not None and self._scan.in_string
+
+    def feed(self, text: str) -> None:
+        """Follow a piece."""
+        at = 0
+        while 0 <= at < len(text):
+            at = self._next(text, at) if self._scan is None else self._follow(self._scan, text, at)
+        self._before += len(text)
+
+    def _next(self, text: str, at: int) -> int:
+        """The place of the next object; below 0 where there is none."""
+        at = text.find("{", at)
+        if at >= 0:
+            self.starts.append(self._before + at)
+            self._scan = JsonScan()
+        return at
+
+    def _follow(self, scan: JsonScan, text: str, at: int) -> int:
+        end = scan.run(text, at)
+        if scan.whole:
+            self._scan = None
+        return end + (end == at)
+
+
 class JsonScan:
     """The state of a scan over a JSON text that comes in pieces."""
 

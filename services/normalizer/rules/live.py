@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from services.normalizer.limits import MAX_BLANK_CHARS
 from services.normalizer.rules.arguments import decode, encode
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.json_scan import JsonScan
 from services.normalizer.rules.schema import coerced
 
 _KEY = re.compile(r'\s*"((?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)"\s*:\s*(?=\S)')
+_SLICE_CHARS = 4096  # of a longer text at once, so that copying what is left of it stays cheap
 _KEY_CHARS = 300  # a longer key is no key
 _STOP = re.compile(r'["\\\x00-\x1f]')
 _ESCAPE = re.compile(
@@ -48,10 +50,11 @@ class LiveArguments:
 
     def feed(self, text: str) -> str:
         """What goes out after a piece of text."""
-        self._text += text
         self._out: list[str] = []
-        while self._text and not self.done and not self.lost and self._step():
-            pass
+        for at in range(0, len(text), _SLICE_CHARS):
+            self._text += text[at : at + _SLICE_CHARS]
+            while self._text and not self.done and not self.lost and self._step():
+                pass
         return "".join(self._out)
 
     def rest(self, whole: dict[str, Any]) -> str | None:
@@ -90,9 +93,9 @@ class LiveArguments:
 
     def _open(self) -> bool:
         start = self._text.lstrip()
-        if not start:
+        if not start and len(self._text) <= MAX_BLANK_CHARS:
             return False
-        if start[0] != "{":
+        if start[:1] != "{":
             return self._lose()
         self._text, self._waiting, self._step = start[1:], "{", self._read_key
         return True
@@ -101,7 +104,7 @@ class LiveArguments:
         found = _KEY.match(self._text)
         if found is None:
             start = self._text.lstrip()
-            waits = not start or (start[0] == '"' and len(start) < _KEY_CHARS)
+            waits = (not start and len(self._text) <= MAX_BLANK_CHARS) or (start[:1] == '"' and len(start) < _KEY_CHARS)
             return False if waits else self._lose()
         try:
             self._key = decode(f'"{found[1]}"')
@@ -111,7 +114,7 @@ class LiveArguments:
             return self._lose()
         self._waiting += self._take(found.end())
         self._scan = JsonScan()
-        self._held = ""
+        self._held: list[str] = []
         self._step = self._read_value
         if self._text[0] == '"' and self._may_be_string():
             self._send(self._take(1))
@@ -168,8 +171,8 @@ class LiveArguments:
             return self._read_scalar()
         end = self._scan.run(self._text)
         end += not self._scan.whole and self._text.startswith("<", end)
-        self._held += self._take(end)
-        return self._fit(self._held) if self._scan.whole else bool(self._text)
+        self._held.append(self._take(end))
+        return self._fit("".join(self._held)) if self._scan.whole else bool(self._text)
 
     def _read_scalar(self) -> bool:
         found = _SCALAR.match(self._text)
@@ -195,9 +198,9 @@ class LiveArguments:
 
     def _read_separator(self) -> bool:
         start = self._text.lstrip()
-        if not start:
+        if not start and len(self._text) <= MAX_BLANK_CHARS:
             return False
-        if start[0] not in ",}":
+        if start[:1] not in (",", "}"):
             return self._lose()
         space = self._take(len(self._text) - len(start))
         self.members[self._key] = self._value

@@ -45,6 +45,12 @@ class CodeSpans:
         self._span = 0
 
     @property
+    def begins_line(self) -> str:
+        """The open fence's character, where nothing but white space stands on its line so far; else nothing."""
+        self._settle()
+        return self._fence if self._line_blank else ""
+
+    @property
     def fenced(self) -> bool:
         """Whether everything that follows right here is inside a fence; false while a run may still grow."""
         return not self._run and bool(self._fence)

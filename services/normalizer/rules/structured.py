@@ -90,9 +90,14 @@ class OpenCall:
         self.live: LiveArguments | None = None
         self.going = ""  # live text that was not handed over yet
         self._offer = offer
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing has come since the last whole object."""
         self._parts: list[str] = []
         self._size = 0
         self._scan = JsonScan()
+        self._odd = False  # what came since is no object, and whatever follows makes it none
 
     @property
     def blank(self) -> bool:
@@ -124,7 +129,7 @@ class OpenCall:
             self._add_live(text)
             return
         if self._is_sent_again(text):
-            self._parts, self._size, self._scan = [], 0, JsonScan()
+            self._begin()
         at = 0
         while at < len(text) and not self.oversized:
             at = self._follow(text, at)
@@ -159,6 +164,9 @@ class OpenCall:
 
     def _take_whole(self) -> None:
         """One outermost value is over; if it is an object, it is an argument list."""
+        if self._odd:
+            return
+        self._odd = True
         text = self.left.strip()
         try:
             value = decode(text)
@@ -166,7 +174,7 @@ class OpenCall:
             return
         if not isinstance(value, dict):
             return
-        self._parts, self._size, self._scan = [], 0, JsonScan()
+        self._begin()
         if self.whole == ["{}"]:
             self.whole = []  # a placeholder, before the real ones
         self.whole.append(text)

@@ -9,7 +9,6 @@ everything else.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
 
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.grammar import (
@@ -25,9 +24,12 @@ from services.normalizer.rules.grammar import (
     is_id_char,
 )
 from services.normalizer.rules.grammars import GRAMMARS
+from services.normalizer.rules.held import after_placeholders, id_start, is_placeholder, may_be_placeholder
+from services.normalizer.rules.left import Answer, FencedBlock, KeptBlock, Left, RestOfText
 from services.normalizer.rules.offer import ToolOffer
+from services.normalizer.rules.pieces import Judge, Piece, Seams
 from services.normalizer.rules.quoting import CodeSpans, closing_quote
-from services.normalizer.rules.spacing import TRIM_CHARS, Seam, trailing_space
+from services.normalizer.rules.spacing import Seam, trailing_space
 
 _TRIGGERS = "".join(sorted({char for grammar in GRAMMARS for char in grammar.triggers}))
 _TRIGGER = re.compile(f"[{re.escape(_TRIGGERS)}]")
@@ -37,32 +39,26 @@ _TAGS = "<◁["  # triggers of markers, which quotation marks make text
 _ID_CHARS = 100  # the longest call id that is looked for in front of a marker
 _SPAN_CHARS = 400  # how far a code span's end is looked for, where there is a marker in it
 _CUTS = 4  # cut markers in a row that are looked for in front of a whole one
-_PLACEHOLDER = "(no content)"
-_PLACEHOLDERS = re.compile(r"\s*(?:\(no content\)\s*)+")
-_PLACEHOLDER_CHARS = 256  # how long a run of them is waited for
+_SLICE_CHARS = 4096  # of a longer text at once, so that copying what is left of it stays cheap
+_GIVE_BACKS = 16  # how often text is read again that looked like a call without a marker
+_LEAVING = (  # a call that needs one of these is left in its text where that repair is off
+    "incomplete_call_dropped",
+    "hopeless_call_dropped",
+    "oversized_call_dropped",
+    "tool_name_inferred",
+    "arguments_repaired",
+    "arguments_defaulted",
+    "arguments_unwrapped",
+)
 _GIVEN_BACK = frozenset({"tool_call_from_json", "tool_call_from_bare_id"})  # found by shape alone, no marker is lost
-
-
-class Piece(NamedTuple):
-    """A piece of output: text of a channel, or a call with the name of the repair that found it."""
-
-    kind: Literal["content", "reasoning", "call"]
-    text: str
-    call: RawCall | None = None
-    repair: str = ""
-
-
-class Seams(NamedTuple):
-    """The two texts of a choice, which both of its scanners write to."""
-
-    content: Seam
-    reasoning: Seam
 
 
 class TextScanner:
     """The scanner of one channel of one choice."""
 
-    def __init__(self, channel: Channel, seams: Seams, offer: ToolOffer, repairs: Repairs, mode: Mode) -> None:
+    def __init__(
+        self, channel: Channel, seams: Seams, offer: ToolOffer, repairs: Repairs, mode: Mode, judge: Judge
+    ) -> None:
         self.orphan = False  # the text closed a thought that it had not opened
         self.reasoned = False  # reasoning came in a field of its own
         self.mode: Mode = mode
@@ -70,12 +66,18 @@ class TextScanner:
         self._seams = seams
         self._offer = offer
         self._repairs = repairs
+        self._judge = judge
+        self._careful = not all(map(repairs.on, _LEAVING))
         self._spans = CodeSpans()
         self._held = ""
         self._seen = 0  # how much of the held text was looked at
         self._last = ""  # the last character before the held text
         self._fresh = True  # nothing but white space so far
+        self._lead = 0  # white space in front of the text that is looked at
+        self._coded_to = 0  # up to where the text that is looked at may be code
         self._thoughts = 0
+        self._given_back = 0
+        self._cut = False  # the answer was cut off
         self._reader: Reader | None = None
         self._found_by = ""
         self._out: list[Piece] = []
@@ -94,8 +96,9 @@ class TextScanner:
         """What goes out after a piece of text."""
         return self._run(text, final=False, called=False)
 
-    def finish(self, called: bool = False) -> list[Piece]:
-        """What goes out at the end; `called` where there are calls besides this text."""
+    def finish(self, called: bool = False, cut: bool = False) -> list[Piece]:
+        """What goes out at the end; `called` where there are calls besides this text, `cut` where it was cut off."""
+        self._cut = cut
         return self._run("", final=True, called=called)
 
     def settle(self, called: bool) -> list[Piece]:
@@ -104,7 +107,7 @@ class TextScanner:
             return []
         held, self._held, self._seen = self._held[: self._seen], self._held[self._seen :], 0
         self._last = held[-1]
-        self._flow(held, block=called and bool(_PLACEHOLDERS.fullmatch(held)))
+        self._flow(held, block=called and is_placeholder(held))
         return self._taken()
 
     def break_off(self) -> list[Piece]:
@@ -114,9 +117,13 @@ class TextScanner:
         return [piece for piece in self.finish() if piece.kind != "call"]
 
     def _run(self, text: str, *, final: bool, called: bool) -> list[Piece]:
-        rest: str | None = text
-        while rest is not None and (rest or final):
-            rest = self._read(self._reader, rest, final) if self._reader else self._scan(rest, final, called)
+        left = _slices(text) if text or final else []
+        while left:
+            piece = left.pop()
+            last = final and not left
+            rest = self._read(self._reader, piece, last) if self._reader else self._scan(piece, last, called)
+            if rest or (last and rest is not None):
+                left += _slices(rest)
         return self._taken()
 
     def _taken(self) -> list[Piece]:
@@ -131,25 +138,34 @@ class TextScanner:
 
     def _read(self, reader: Reader, text: str, final: bool) -> str | None:
         """Have the open block's reader read on; gives the text after the block."""
+        kept = isinstance(reader, KeptBlock | FencedBlock | RestOfText)
         found, rest = reader.feed(text, final)
         for item in found:
-            if isinstance(item, str) and self._found_by in _GIVEN_BACK:
-                self._give_back(item)
-            elif isinstance(item, str):
-                self._flow(item, block=True)
-            else:
+            if isinstance(item, RawCall):
                 self._seam.block("")
                 self._out.append(Piece("call", "", item, self._found_by))
+            elif kept or self._found_by in _GIVEN_BACK:
+                self._give_back(item, plain=isinstance(reader, KeptBlock | RestOfText) and reader.plain)
+            else:
+                self._flow(item, block=True)
         if rest is None:
             return None
+        if isinstance(reader, FencedBlock) and reader.unfenced:
+            self._spans = CodeSpans()
         self._reader = None
         return rest
 
-    def _give_back(self, text: str) -> None:
-        """What looked like a call without any marker is text, every character of it."""
+    def _give_back(self, text: str, *, plain: bool) -> None:
+        """What looked like a block is text, every character of it; `plain` where it was not taken out."""
+        self._given_back += 1
+        self._spans.follow(text)
+        self._last = text[-1:] or self._last
+        if plain:
+            self._flow(text, block=False)
+            return
         self._fresh = self._fresh and not text.strip()
-        if out := self._seam.give_back(text):
-            self._out.append(Piece("reasoning" if self.mode == "thought" else "content", out))
+        out = self._seam.give_back(text)
+        self._out.append(Piece("reasoning" if self.mode == "thought" else "content", out))
 
     # text
 
@@ -160,34 +176,62 @@ class TextScanner:
             return None
         buffer, at = self._held + text, self._seen
         done = at
-        for found in _TRIGGER.finditer(buffer, at):
+        self._lead = len(buffer) - len(buffer.lstrip())
+        while found := _TRIGGER.search(buffer, at):
             self._spans.follow(buffer[done : found.start()])
             done = found.start()
+            if self._spans.inside:
+                self._coded_to = done + 1
             answer = self._ask(buffer, done, final)
             if isinstance(answer, Wait):
                 self._hold(buffer, done)
                 return None
-            if answer is not None:
+            if isinstance(answer, Opening):
                 return self._open(buffer, answer)
+            at = done + 1 if answer is None else answer.end
         self._spans.follow(buffer[done:])
         if final:
             self._held, self._seen = "", 0
-            self._flow(buffer, block=called and bool(_PLACEHOLDERS.fullmatch(buffer)))
+            self._flow(buffer, block=called and is_placeholder(buffer))
             return None
         self._hold(buffer, len(buffer))
         return None
 
-    def _ask(self, buffer: str, at: int, final: bool) -> Opening | Wait | None:
+    def _ask(self, buffer: str, at: int, final: bool) -> Answer:
         """What begins at a trigger."""
         coded = self._spans.inside
         if coded and self.mode == "answer":
-            return self._ask_in_code(buffer, at, final) if self._spans.ticks else None
+            ask = self._ask_in_code if self._spans.ticks else self._ask_in_fence
+            return ask(buffer, at, final)
         return self._ask_grammars(buffer, at, final, coded=coded)
 
-    def _ask_in_code(self, buffer: str, at: int, final: bool) -> Opening | Wait | None:
+    def _ask_in_fence(self, buffer: str, at: int, final: bool) -> Answer:
+        """What begins in a code fence: nothing but a call marker on a line of its own, should the fence be none."""
+        fence = self._spans.begins_line
+        if not fence or not self._offer.known or not self._offer.may_call or buffer[at] not in _TAGS:
+            return None
+        answer = self._ask_grammars(buffer, at, final, coded=False)
+        if isinstance(answer, Wait) and not final:
+            return WAIT
+        if not isinstance(answer, Opening) or answer.reader is None or not answer.repair:
+            return None
+        reader = FencedBlock(buffer[at : answer.end], fence, self._means_calls)
+        return Opening(at, answer.end, "", reader, counted=False)
+
+    def _means_calls(self, text: str) -> bool:
+        """Whether a text is nothing but calls of offered tools, all of them whole."""
+        if self._cut:
+            return False
+        seams = Seams(Seam(), Seam())
+        trial = TextScanner(self._channel, seams, self._offer, self._repairs.afresh(), "answer", self._judge)
+        pieces = [*trial.feed(text), *trial.finish()]
+        calls = [piece.call for piece in pieces if piece.call is not None]
+        return bool(calls) and len(calls) == len(pieces) and all(map(self._judge.offers, calls))
+
+    def _ask_in_code(self, buffer: str, at: int, final: bool) -> Answer:
         """What begins in a code span: nothing, if the span is closed on its line; else the span is none."""
         answer = self._ask_grammars(buffer, at, final, coded=False)
-        if answer is None or (isinstance(answer, Wait) and not final):
+        if answer is None or isinstance(answer, Left) or (isinstance(answer, Wait) and not final):
             return answer
         line, newline, _ = buffer[at : at + _SPAN_CHARS].partition("\n")
         closing = re.search(f"(?<!`)`{{{self._spans.ticks}}}(?!`)", line)
@@ -199,7 +243,7 @@ class TextScanner:
         self._spans.leave()
         return answer
 
-    def _ask_grammars(self, buffer: str, at: int, final: bool, *, coded: bool) -> Opening | Wait | None:
+    def _ask_grammars(self, buffer: str, at: int, final: bool, *, coded: bool) -> Answer:
         view = self._view(buffer, at, final)
         for grammar in _BY_TRIGGER[buffer[at]]:
             if (grammar.calls and not self._offer.may_call) or (coded and not grammar.ends_thoughts):
@@ -207,38 +251,56 @@ class TextScanner:
             answer = grammar.open(view)
             if isinstance(answer, Wait):
                 return WAIT
-            if answer is not None and self._repairs.on(answer.repair) and self._repairs.on(answer.also):
+            if answer is not None:
                 return self._unless_quoted(buffer, answer, final)
         return None
 
     def _view(self, buffer: str, at: int, final: bool) -> View:
         begun = not self._fresh if self.mode == "thought" else self._seams.content.begun
-        at_start = not begun and not buffer[:at].strip()
+        at_start = not begun and at <= self._lead
         return View(buffer, at, final, self._channel, self.mode, at_start, self.reasoned, self._offer, self._last)
 
-    def _unless_quoted(self, buffer: str, opening: Opening, final: bool) -> Opening | Wait | None:
+    def _unless_quoted(self, buffer: str, opening: Opening, final: bool) -> Answer:
         """The opening, unless quotation marks or backticks stand right around the marker."""
+        if opening.repair in _GIVEN_BACK and self._given_back >= _GIVE_BACKS:
+            return None
         if buffer[opening.start] not in _TAGS:
-            return opening
+            return self._unless_off(buffer, opening)
         before = buffer[opening.start - 1] if opening.start else self._last
         closing = closing_quote(before) if before else None
         if closing is None:
-            return opening
+            return self._unless_off(buffer, opening)
         if opening.end < len(buffer):
-            return None if buffer[opening.end] == closing else opening
-        return opening if final else WAIT
+            return Left(opening.end) if buffer[opening.end] == closing else self._unless_off(buffer, opening)
+        return self._unless_off(buffer, opening) if final else WAIT
+
+    def _unless_off(self, buffer: str, opening: Opening) -> Opening | Left:
+        """The opening, unless one of its repairs is off: then what it would take is left as it came."""
+        off = not all(map(self._repairs.on, (opening.repair, *opening.also)))
+        opener = buffer[opening.start : opening.end]
+        if off and opening.mode == "discard":
+            return Opening(opening.start, opening.end, "", RestOfText(opener), counted=False)
+        if opening.reader is None:
+            return Left(opening.end) if off else opening
+        if off:
+            return Opening(opening.start, opening.end, "", KeptBlock(opener, opening.reader, None), counted=False)
+        if self._careful:
+            return opening._replace(reader=KeptBlock(opener, opening.reader, self._judge.takes))
+        return opening
 
     def _open(self, buffer: str, opening: Opening) -> str:
         before, tagged = opening.start, buffer[opening.start] in _TAGS
-        if tagged and opening.mode is None:
+        left = isinstance(opening.reader, KeptBlock | RestOfText) and opening.reader.plain
+        if tagged and opening.mode is None and not left:
             before = self._carried_from(buffer[:before])
-        self._flow(buffer[:before], block=True, cut=tagged)
+        self._flow(buffer[:before], block=not left, cut=tagged)
         if opening.counted:
             self._repairs.make(opening.repair)
         if opening.orphan and not self._thoughts:
             self.orphan = True
         self._last = ""
         self._held, self._seen = buffer[before : opening.start], 0
+        self._coded_to = 0
         self._reader, self._found_by = opening.reader, opening.repair
         if opening.mode is not None:
             self._enter(opening.mode)
@@ -247,7 +309,7 @@ class TextScanner:
     def _carried_from(self, text: str) -> int:
         """Where a marker's first characters begin that the text ends in: they wait for the text after the block,
         which may make a marker of them."""
-        at = text.rfind("<", max(0, len(text) - CUT_MARKER_CHARS + 1)) if self._spans.clear else -1
+        at = text.rfind("<", max(self._coded_to, len(text) - CUT_MARKER_CHARS + 1)) if self._spans.clear else -1
         return at if at >= 0 and isinstance(self._ask(text, at, final=False), Wait) else len(text)
 
     def _enter(self, mode: Mode) -> None:
@@ -272,31 +334,26 @@ class TextScanner:
         if start:
             self._last = buffer[start - 1]
         self._held, self._seen = buffer[start:], end - start
+        self._coded_to = max(0, self._coded_to - start)
 
     def _free(self, text: str) -> int:
         """How much of the text may go out, whatever follows it."""
-        if self._fresh and self._may_be_placeholder(text):
+        if self._fresh and may_be_placeholder(text[: self._id_start(text)]):
             return 0
         if self.mode == "answer" and self._spans.fenced:
-            return len(text)
+            return trailing_space(text) if self._offer.known and self._offer.may_call else len(text)
         return trailing_space(text[: self._id_start(text)])
 
     def _cut_start(self, text: str) -> int:
         """Where beginnings of markers start that the text ends in: a marker that is cut off by another."""
         end = len(text)
         for _ in range(_CUTS if self._spans.clear else 0):
-            at = text.rfind("<", max(0, end - _ID_CHARS), end)
+            at = text.rfind("<", max(self._coded_to, end - _ID_CHARS), end)
             cut = self._ask(text[:end], at, final=True) if at >= 0 else None
             if not isinstance(cut, Opening) or cut.repair != "cut_marker_removed":
                 break
             end = at
         return end
-
-    def _may_be_placeholder(self, text: str) -> bool:
-        if len(text) > _PLACEHOLDER_CHARS or not text.strip():
-            return False
-        found = _PLACEHOLDERS.match(text)
-        return _PLACEHOLDER.startswith(text[found.end() :] if found else text.lstrip())
 
     def _ends_in_id(self, text: str) -> bool:
         """Whether the last word of a text may begin a call's id: the fast way for words of letters alone."""
@@ -306,20 +363,7 @@ class TextScanner:
         return self._id_start(text) < len(text)
 
     def _id_start(self, text: str) -> int:
-        """Where a call's id begins that the text may end in, else the text's end."""
-        if not self._offer.may_call:
-            return len(text)
-        end = len(text.rstrip()) if text[-1:].isspace() else len(text)
-        start = end
-        while start > max(0, end - _ID_CHARS) and is_id_char(text[start - 1]):
-            start -= 1
-        if not start and is_id_char(self._last):
-            return len(text)  # the word began in text that is out
-        word = text[start:end]
-        blank = len(text) - end
-        if not word or blank > TRIM_CHARS or (blank and not word[-1].isdigit()) or not self._offer.may_begin_id(word):
-            return len(text)
-        return start
+        return id_start(text, self._last, self._offer)
 
     # out
 
@@ -339,14 +383,16 @@ class TextScanner:
     def _without_placeholder(self, text: str, block: bool) -> str:
         """The text without `(no content)` in front: in thoughts, where it is repeated, or where it is all
         there is."""
-        found = _PLACEHOLDERS.match(text)
-        if found is None:
-            return text
-        rest = text[len(found.group().rstrip()) :]  # the white space after it is the seam's
+        rest, times = after_placeholders(text)
         alone = block and not rest.strip()
-        if self.mode != "thought" and not alone and found.group().count(_PLACEHOLDER) < 2:
+        if not times or (self.mode != "thought" and not alone and times < 2):
             return text
         if not self._repairs.make("placeholder_removed"):
             return text
         self._seam.block("")
         return rest
+
+
+def _slices(text: str) -> list[str]:
+    """A text in pieces, the first one last."""
+    return [text[at : at + _SLICE_CHARS] for at in range(0, len(text), _SLICE_CHARS)][::-1] or [""]

@@ -45,6 +45,7 @@ MARKERS = [
     "</tool_call>",
     "<function_calls>",
     '<invoke name="bash">',
+    '<invoke name="clock"/>',
     '<parameter name="command">',
     "</parameter>",
     "</invoke>",

@@ -43,15 +43,16 @@ class BareIdReader:
         self._scan = JsonScan()
 
     def feed(self, text: str, final: bool) -> Reading:
+        text, behind = text[: MAX_CALL_CHARS + 1 - self._size], text[MAX_CALL_CHARS + 1 - self._size :]
         at = 0
         while at < len(text) and not self._scan.whole:
             end = self._scan.run(text, at)
             at = end + (end == at)
         self._parts.append(text[:at])
         self._size += at
-        if self._scan.whole:
-            return Reading([RawCall(self._head.strip(), "".join(self._parts), closed=True)], text[at:])
+        if self._scan.whole and self._size <= MAX_CALL_CHARS:
+            return Reading([RawCall(self._head.strip(), "".join(self._parts), closed=True)], text[at:] + behind)
         if final or self._size > MAX_CALL_CHARS:
             body = "".join(self._parts)
-            return Reading([self._head + body[:1]], body[1:] + text[at:])
+            return Reading([self._head + body[:1]], body[1:] + text[at:] + behind)
         return Reading([])

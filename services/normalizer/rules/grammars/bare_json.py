@@ -18,6 +18,7 @@ from services.normalizer.rules.json_scan import JsonScan
 _KEYS = ("name", "tool", "function", "tool_name", "arguments", "parameters", "type")
 _NAME_KEYS = ("name", "tool", "function", "tool_name")
 _ARGUMENT_KEYS = ("arguments", "parameters", "input", "args")
+_HEAD_CHARS = 400  # of its beginning, by which it is judged
 _FIRST_KEY = re.compile(r'\{\s*(?:"(?P<key>[^"\\]*)(?P<closed>"\s*:?\s*(?:"(?P<value>[^"\\]*)(?P<end>"?))?)?)?')
 
 
@@ -42,54 +43,61 @@ class BareJsonReader:
     def __init__(self, space: str, view: View) -> None:
         self._space = space
         self._offers = view.offer.has
-        self._text = ""
+        self._head = ""  # how it begins
+        self._parts: list[str] = []
+        self._size = 0
         self._scan = JsonScan()
+        self._more = False  # the object is not all there is
         self._judged = False
 
     def feed(self, text: str, final: bool) -> Reading:
-        before, self._text = len(self._text), self._text + text
-        if not self._scan.whole:
-            self._follow(before)
-        plausible = self._may_be_call() and len(self._text) <= MAX_CALL_CHARS
+        self._take(text)
+        plausible = not self._more and self._size <= MAX_CALL_CHARS and self._may_be_call()
         if plausible and not final:
             return Reading([])
-        call = self._call() if plausible else None
+        text = "".join(self._parts)
+        call = self._call(text) if plausible else None
         if call is not None:
             return Reading([call], "")
-        return Reading([self._space + self._text[:1]], self._text[1:])
+        return Reading([self._space + text[:1]], text[1:])
 
-    def _follow(self, at: int) -> None:
-        while at < len(self._text) and not self._scan.whole:
-            end = self._scan.run(self._text, at)
+    def _take(self, text: str) -> None:
+        at = 0
+        while at < len(text) and not self._scan.whole:
+            end = self._scan.run(text, at)
             at = end + (end == at)
-        self._end = at
+        self._more = self._more or bool(text[at:].strip())
+        self._parts.append(text)
+        self._size += len(text)
+        self._head += text[: _HEAD_CHARS - len(self._head)]
 
     def _may_be_call(self) -> bool:
-        if self._scan.whole and self._text[self._end :].strip():
-            return False  # the object is not all there is
         if self._judged:
             return True
-        head = _FIRST_KEY.match(self._text)
+        head = _FIRST_KEY.match(self._head)
         key = head["key"] if head else None
+        over = len(self._head) == _HEAD_CHARS
         if not head or key is None:
-            return not self._text[1:].strip()
+            return not over and not self._head[1:].strip()
         if not head["closed"]:
             return any(known.startswith(key) for known in _KEYS)
-        return key in _KEYS and self._named(head, key)
+        return key in _KEYS and self._named(head, key, over)
 
-    def _named(self, head: re.Match[str], key: str) -> bool:
+    def _named(self, head: re.Match[str], key: str, over: bool) -> bool:
         """Whether the name, as far as it is there, is an offered tool's."""
-        if key not in _NAME_KEYS or not head["end"]:
+        if key not in _NAME_KEYS:
             return True
+        if not head["end"]:
+            return not over or head["value"] is None  # not a string: a call's own object may stand there
         self._judged = self._offers(head["value"])
         return self._judged
 
-    def _call(self) -> RawCall | None:
+    def _call(self, whole: str) -> RawCall | None:
         try:
-            value = msgspec.json.decode(self._text)
+            value = msgspec.json.decode(whole)
         except (msgspec.MsgspecError, UnicodeError):
             return None
-        text, inner = self._text.strip(), value.get("function")
+        text, inner = whole.strip(), value.get("function")
         if isinstance(inner, dict):  # a structured call as it should have come
             text, value = encode(inner), inner
         name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), "")

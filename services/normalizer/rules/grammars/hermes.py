@@ -8,10 +8,12 @@ import re
 import msgspec
 
 from services.normalizer.rules.grammar import Opening, RawCall, Tokens, View, Wait, cut_off
-from services.normalizer.rules.grammars.body import BodyReader, begins_with, ends_inside
-from services.normalizer.rules.json_scan import JsonScan
+from services.normalizer.rules.grammars.body import BodyReader, TaggedValues, begins_with
+from services.normalizer.rules.json_scan import JsonObjects
 
-_FUNCTION = re.compile(r"<function=([\w.\-]+)>\s*(.*?)\s*(?:</function>|\Z)", re.DOTALL)
+_FUNCTION = re.compile(r"<function=([\w.\-]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
+_PARAMETER_END = "</parameter>"
+_PARAMETER_TAG = re.compile(r"(?P<opens><parameter=)|</(?:parameter|function)>")
 _PARAMETER = re.compile(r"<parameter=([\w.\-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
 
 
@@ -32,8 +34,8 @@ class Hermes:
             return cut_off(view) if self._tokens.may_begin(view.text, view.at) else None
         end = view.at + len(marker)
         if marker == "</tool_call>":
-            return Opening(view.at, end, "stray_marker_removed", also="tool_call_from_hermes")
-        reader = BodyReader("</tool_call>", parse, plausible)
+            return Opening(view.at, end, "stray_marker_removed", also=("tool_call_from_hermes",))
+        reader = BodyReader("</tool_call>", parse, plausible, HermesValues())
         return Opening(view.at, end, "tool_call_from_hermes", reader, counted=False)
 
 
@@ -42,27 +44,39 @@ def plausible(body: str) -> bool | None:
     return begins_with(body, "{", "<function=")
 
 
-def parse(body: str, closed: bool) -> list[RawCall] | None:
-    """The call in a body; None where a closing tag is inside one of its strings."""
+class HermesValues:
+    """Follows a body of either form: a closing tag in a JSON string or in a parameter is data."""
+
+    def __init__(self) -> None:
+        self._kind: JsonObjects | TaggedValues | None = None
+
+    def feed(self, text: str) -> None:
+        if self._kind is None and text.strip():
+            self._kind = JsonObjects() if text.lstrip().startswith("{") else TaggedValues(_PARAMETER_TAG)
+        if self._kind is not None:
+            self._kind.feed(text)
+
+    @property
+    def inside(self) -> bool:
+        return self._kind is not None and self._kind.inside
+
+
+def parse(body: str, closed: bool) -> list[RawCall]:
+    """The calls in a body: an object each, or in tags."""
     if not body.lstrip().startswith("{"):
         return _functions(body, closed)
-    scan = JsonScan()
-    at = 0
-    while at < len(body) and not scan.whole:
-        end = scan.run(body, at)
-        at = end + (end == at)
-    if closed and not scan.whole and scan.in_string:
-        return None
-    return [RawCall("", body.strip(), closed=closed)]
+    objects = JsonObjects()
+    objects.feed(body)
+    ends = [*objects.starts[1:], len(body)]
+    texts = [body[start:end].strip() for start, end in zip(objects.starts, ends, strict=True)]
+    return [*(RawCall("", text.rstrip(", \n"), closed=True) for text in texts[:-1]), RawCall("", texts[-1], closed)]
 
 
-def _functions(body: str, closed: bool) -> list[RawCall] | None:
+def _functions(body: str, closed: bool) -> list[RawCall]:
     """`<function=NAME>` with an object or with one parameter tag per argument."""
-    if closed and ends_inside(body, "<parameter=", "</parameter>") and ends_inside(body, "<function=", "</function>"):
-        return None
     calls = []
     for name, inner in _FUNCTION.findall(body):
-        values = dict(_PARAMETER.findall(inner))
-        text = msgspec.json.encode(values).decode() if values else inner
+        values = dict(_PARAMETER.findall(inner[: inner.rfind(_PARAMETER_END) + len(_PARAMETER_END)]))
+        text = msgspec.json.encode(values).decode() if values else inner.strip()
         calls.append(RawCall(name, text, closed=closed))
     return calls

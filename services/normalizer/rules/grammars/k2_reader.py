@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from services.normalizer.limits import MAX_CALL_CHARS
+from services.normalizer.limits import MAX_BLANK_CHARS, MAX_CALL_CHARS
 from services.normalizer.rules.grammar import Found, RawCall, Reading
 from services.normalizer.rules.json_scan import JsonScan
 
@@ -25,6 +25,7 @@ _SKIP = "skip"  # what is left of a call that got too long
 
 _NOISE_CHARS = 200  # more text than this between two markers of a section is prose
 _HEADER_CHARS = 256  # more text than this after call_begin is not a header
+_MARKER_CHARS = 64  # more than the longest marker
 _HEAD = re.compile(r'[^\s{}<>"]{1,200}')
 _HEAD_BEFORE_BRACE = re.compile(r"(?:functions\.)?[\w.\-]+:\d{1,6}\s*$")
 _LEFTOVERS = tuple('}]`,"')  # what may follow a whole object: a brace too many, a fence's end
@@ -97,6 +98,8 @@ class K2Reader:
     def _read_section(self) -> bool:
         marker, end = self._next()
         noise = self._text[:end]
+        if end - len(noise.lstrip()) > MAX_BLANK_CHARS:
+            return self._close(self._text)
         brace = noise.find("{")
         if 0 <= brace <= _NOISE_CHARS and (head := _HEAD_BEFORE_BRACE.search(noise[:brace])):
             return self._to_arguments(head.group().strip(), brace)
@@ -129,6 +132,8 @@ class K2Reader:
     def _read_header(self) -> bool:
         marker, end = self._next()
         head = self._text[:end]
+        if end - len(head.lstrip()) > MAX_BLANK_CHARS:
+            return self._close(self._text)
         brace = head.find("{")
         if 0 <= brace <= _HEADER_CHARS:
             return self._to_arguments(head[:brace].strip(), brace)
@@ -162,6 +167,7 @@ class K2Reader:
     def _begin_arguments(self, head: str, state: str) -> None:
         self._head = head
         self._state = state
+        self._searched: list[str] = []  # in front of the parts, and without a marker
         self._parts: list[str] = []
         self._size = 0
         self._scan = JsonScan()
@@ -172,21 +178,23 @@ class K2Reader:
         return True
 
     def _take(self, end: int) -> None:
-        """Move the text up to `end` to the arguments."""
+        """Move the text up to `end` to the arguments, or up to where they get too long."""
+        if self._size + end > MAX_CALL_CHARS:
+            end = MAX_CALL_CHARS - self._size
+            self._found.append(RawCall(self._head, "", closed=False, oversized=True))
+            self._state = _SKIP
         self._parts.append(self._text[:end])
         self._size += end
         self._text = self._text[end:]
 
     def _read_arguments(self) -> bool:
-        if self._size > MAX_CALL_CHARS:
-            self._found.append(RawCall(self._head, "", closed=False, oversized=True))
-            self._state = _SKIP
-            return True
         if self._scan.whole:
             follows = self._text.lstrip()
             if not follows.startswith(("{", "<")) or len(self._text) - len(follows) > _NOISE_CHARS:
                 return self._after_whole(follows)
         self._take(self._scan.run(self._text))
+        if self._state == _SKIP:
+            return True
         if self._scan.odd and self._reread():
             return True
         return self._at_angle() if self._text.startswith("<") else self._at_end()
@@ -230,7 +238,7 @@ class K2Reader:
             return True
         if not self._scan.whole and self._text:
             self._text = ""
-        self._found.append(RawCall(self._head, "".join(self._parts), closed=False))
+        self._found.append(RawCall(self._head, self._arguments(), closed=False))
         return self._close(self._text)
 
     def _reread(self) -> bool:
@@ -239,15 +247,19 @@ class K2Reader:
         text = "".join(self._parts)
         marker = self._markers.find(text)
         if marker is None:
-            self._parts = [text]
+            self._searched.append(text[:-_MARKER_CHARS])
+            self._parts = [text[-_MARKER_CHARS:]]
             return False
         self._parts = [text[: marker[1]]]
         self._text = text[marker[1] :] + self._text
         return self._finish_call(marker[0], marker[2] - marker[1])
 
+    def _arguments(self) -> str:
+        return "".join([*self._searched, *self._parts])
+
     def _finish_call(self, kind: str, end: int) -> bool:
         """The call is over; the marker that ended it, if one did, ends at `end`."""
-        self._found.append(RawCall(self._head, "".join(self._parts), closed=True))
+        self._found.append(RawCall(self._head, self._arguments(), closed=True))
         self._calls += 1
         return self._after_call(kind, end)
 

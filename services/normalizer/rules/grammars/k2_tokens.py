@@ -87,7 +87,7 @@ class K2Tokens:
         if kind == "arguments" and before is not None and _is_id(view, before):
             reader = K2Reader(K2Markers, ARGUMENTS, before.group())
             return Opening(before.start(), end, _repair(view), reader, counted=False)
-        return Opening(view.at, end, "stray_marker_removed", also=_repair(view))
+        return Opening(view.at, end, "stray_marker_removed", also=(_repair(view),))
 
 
 def _is_id(view: View, word: re.Match[str]) -> bool:

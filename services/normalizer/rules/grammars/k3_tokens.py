@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from services.normalizer.rules.grammar import WAIT, Mode, Opening, RawCall, Tokens, View, Wait, cut_off
-from services.normalizer.rules.grammars.body import BodyReader, begins_with, ends_inside
+from services.normalizer.rules.grammars.body import BodyReader, TaggedValues, begins_with
+from services.normalizer.rules.grammars.think_tags import ORPHAN_REPAIRS
 
-_TAG = re.compile(r"<\|(open|close)\|>\s?(\w+)([^<]*?)\s?<\|sep\|>")
+_TAG = re.compile(r"<\|(open|close)\|>\s?(\w++)([^<]*+)<\|sep\|>")
 _NAMES = ("think", "response", "message", "tools", "call", "argument")
 _LOOSE = re.compile(rf"<\|(?:open|close)\|>(?:\s?(?:{'|'.join(_NAMES)})\b)?|<\|sep\|>")
 _OF_CALLS = re.compile(r"<\|(?:open|close)\|>\s?(?:tools|call|argument)(?=\W)")
@@ -28,13 +29,7 @@ _CUT_TAG = re.compile(  # a tag that the end of the answer cuts off
     r"(?:<(?:\|(?:s(?:e(?:p\|?)?)?)?)?)?\Z"
 )
 _TAG_CHARS = 400  # the longest tag that is waited for
-_CALL = re.compile(
-    r"<\|open\|>\s?call\s([^<]*)<\|sep\|>"
-    r"((?:(?><\|open\|>\s?argument\b.*?<\|close\|>\s?argument)|(?!<\|open\|>\s?argument|<\|close\|>\s?call).)*+)"
-    r"<\|close\|>\s?call\s?<\|sep\|>",
-    re.DOTALL,
-)
-_ARGUMENT = re.compile(r"<\|open\|>\s?argument\s([^<]*)<\|sep\|>(.*?)<\|close\|>\s?argument\s?<\|sep\|>", re.DOTALL)
+_ARGUMENT_TAG = re.compile(r"(?P<opens><\|open\|>argument)|<\|close\|>argument")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -56,30 +51,32 @@ class K3Tokens:
         if not view.offer.may_call and (marker == "<|sep|>" or _OF_CALLS.match(view.text, view.at)):
             return None  # with no tools offered it can only be text
         tag = _TAG.match(view.text, view.at)
-        if tag is not None:
+        if tag is not None and len(tag.group()) <= _TAG_CHARS:
             return self._tag(view, tag)
         if marker != "<|sep|>" and not view.final and len(view.text) - view.at < _TAG_CHARS:
             return WAIT
         if view.final and len(view.text) - view.at < _TAG_CHARS and _CUT_TAG.match(view.text, view.at):
-            return Opening(view.at, len(view.text), "cut_marker_removed", also="tool_call_from_k3")
+            return Opening(view.at, len(view.text), "cut_marker_removed", also=("tool_call_from_k3",))
         loose = _LOOSE.match(view.text, view.at)
         end = loose.end() if loose else view.at + len(marker)
-        return Opening(view.at, end, "stray_marker_removed", also="tool_call_from_k3")
+        return Opening(view.at, end, "stray_marker_removed", also=("tool_call_from_k3",))
 
     def _tag(self, view: View, tag: re.Match[str]) -> Opening:
         kind, name = tag[1], tag[2]
         if kind == "open" and name in ("tools", "call") and view.offer.may_call:
             closer, body = ("tools", "") if name == "tools" else ("call", tag.group())
-            reader = BodyReader(f"<|close|>{closer}<|sep|>", _parse, _plausible, body)
+            reader = BodyReader(f"<|close|>{closer}<|sep|>", _parse, _plausible, TaggedValues(_ARGUMENT_TAG), body)
             return Opening(view.at, tag.end(), "tool_call_from_k3", reader, counted=False)
         if name == "think":
             return self._think(view, kind, tag.end())
-        return Opening(view.at, tag.end(), "stray_marker_removed", also="tool_call_from_k3")
+        return Opening(view.at, tag.end(), "stray_marker_removed", also=("tool_call_from_k3",))
 
     def _think(self, view: View, kind: str, end: int) -> Opening:
         mode: Mode = "thought" if kind == "open" else "answer"
         if mode == view.mode:
-            return Opening(view.at, end, "reasoning_tag_removed", orphan=mode == "answer" and not view.reasoned)
+            orphan = mode == "answer" and not view.reasoned
+            also = ORPHAN_REPAIRS if orphan else ("reasoning_from_tags",)
+            return Opening(view.at, end, "reasoning_tag_removed", orphan=orphan, also=also)
         return Opening(view.at, end, "reasoning_from_tags", mode=mode)
 
 
@@ -88,26 +85,42 @@ def _plausible(body: str) -> bool | None:
     return begins_with(body, "<|open|>")
 
 
-def _parse(body: str, closed: bool) -> list[RawCall] | None:
-    """The calls of a tools block; None where a closing tag is inside an argument."""
-    if closed and ends_inside(body, "<|open|>argument", "<|close|>argument"):
-        return None
+def _parse(body: str, closed: bool) -> list[RawCall]:
+    """The calls of a tools block."""
     if closed and "<|close|>call" not in body[-40:]:
         body += "<|close|>call<|sep|>"
-    calls = []
-    for attributes, inner in _CALL.findall(body):
-        named = dict(_ATTRIBUTE.findall(attributes))
-        values = {key: value for key, value in map(_argument, _ARGUMENT.findall(inner)) if key}
-        head = f"{named.get('tool', '')}:{named['index']}" if "index" in named else named.get("tool", "")
-        calls.append(RawCall(head, msgspec.json.encode(values).decode(), closed=True))
+    calls: list[RawCall] = []
+    named: dict[str, str] | None = None  # of the open call
+    open_tag: re.Match[str] | None = None  # of the open argument
+    values: dict[str, Any] = {}
+    for tag in _TAG.finditer(body):
+        kind = tag[1], tag[2]
+        if open_tag is not None:
+            if kind == ("close", "argument"):
+                values |= _argument(open_tag[3], body[open_tag.end() : tag.start()])
+                open_tag = None
+        elif kind == ("open", "call"):
+            named, values = dict(_ATTRIBUTE.findall(tag[3])), {}
+        elif kind == ("open", "argument"):
+            open_tag = tag
+        elif kind == ("close", "call") and named is not None:
+            calls.append(_call(named, values))
+            named = None
     return calls
 
 
-def _argument(found: tuple[str, str]) -> tuple[str, Any]:
-    named = dict(_ATTRIBUTE.findall(found[0]))
-    if named.get("type", "string") == "string":
-        return named.get("key", ""), found[1]
+def _call(named: dict[str, str], values: dict[str, Any]) -> RawCall:
+    head = f"{named.get('tool', '')}:{named['index']}" if "index" in named else named.get("tool", "")
+    return RawCall(head, msgspec.json.encode(values).decode(), closed=True)
+
+
+def _argument(attributes: str, text: str) -> dict[str, Any]:
+    """The argument that a tag's attributes name; nothing where they name none."""
+    named = dict(_ATTRIBUTE.findall(attributes))
+    key = named.get("key", "")
+    if not key or named.get("type", "string") == "string":
+        return {key: text} if key else {}
     try:
-        return named.get("key", ""), msgspec.json.decode(found[1])
+        return {key: msgspec.json.decode(text)}
     except (msgspec.MsgspecError, UnicodeError):
-        return named.get("key", ""), found[1]
+        return {key: text}

@@ -13,6 +13,7 @@ _EVERYWHERE = ("think", "◁think▷")
 _AT_START = ("thinking", "reasoning", "thought", "reflection")
 _OPENERS = ("<think>", "◁think▷", *(f"<{name}>" for name in _AT_START))
 _CLOSERS = ("</think>", "◁/think▷", *(f"</{name}>" for name in _AT_START))
+ORPHAN_REPAIRS = ("reasoning_from_tags", "reasoning_from_orphan_close")  # whose own the tag is that ends such a thought
 _ONLY_AT_START = frozenset(_OPENERS[2:])
 _RARE_CLOSERS = frozenset(_CLOSERS[2:])
 
@@ -52,4 +53,5 @@ class ThinkTags:
             return Opening(view.at, end, name, mode="answer", counted=view.channel == "reasoning")
         if (view.reasoned or token in _RARE_CLOSERS) and not view.at_start:
             return None
-        return Opening(view.at, end, "reasoning_tag_removed", orphan=not view.reasoned, also="reasoning_from_tags")
+        also = ("reasoning_from_tags",) if view.reasoned else ORPHAN_REPAIRS
+        return Opening(view.at, end, "reasoning_tag_removed", orphan=not view.reasoned, also=also)

@@ -1,0 +1,110 @@
+"""Text that is left as it came though it looks like something else, because a repair is switched off or because it is
+an example in a code fence. What a block's reader would have read is found by that reader itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from services.normalizer.limits import MAX_CALL_CHARS, MAX_FENCED_CHARS
+from services.normalizer.rules.grammar import Found, Opening, RawCall, Reader, Reading, Wait
+
+Takes = Callable[[RawCall], bool]
+"""Whether a call can be sent with the repairs that are on."""
+
+
+class Left(NamedTuple):
+    """A marker that is text, up to its end."""
+
+    end: int
+
+
+Answer = Opening | Left | Wait | None
+"""What begins at a place: a block, a marker that is text, nothing, or that can't be told yet."""
+
+
+class KeptBlock:
+    """Has a block read by its own reader, and keeps its text: it goes out as it came if one of its calls can't be sent
+    with the repairs that are on."""
+
+    def __init__(self, opener: str, reader: Reader, takes: Takes | None) -> None:
+        """`takes` is None where the repair that finds the block is off: then it is text, whatever it holds."""
+        self.plain = takes is None  # the text before it was not trimmed
+        self._reader = reader
+        self._takes = takes
+        self._parts: list[str] | None = [opener]  # None: too long to be kept
+        self._room = MAX_CALL_CHARS
+        self._found: list[Found] = []
+
+    def feed(self, text: str, final: bool) -> Reading:
+        if self._parts is None:
+            return self._reader.feed(text, final)
+        taken, behind = text[: self._room], text[self._room :]
+        found, rest = self._reader.feed(taken, final and not behind)
+        self._found += found
+        self._parts.append(taken)
+        self._room -= len(taken)
+        if rest is None and behind:
+            return self._too_long(behind, final)
+        if rest is None and not final:
+            return Reading([])
+        return self._whole("".join(self._parts), rest or "", behind)
+
+    def _whole(self, block: str, rest: str, behind: str) -> Reading:
+        if self._takes_all():
+            return Reading(self._found, rest + behind)
+        return Reading([block[: len(block) - len(rest)]], rest + behind)
+
+    def _takes_all(self) -> bool:
+        calls = [item for item in self._found if isinstance(item, RawCall)]
+        return self._takes is not None and all(map(self._takes, calls))
+
+    def _too_long(self, behind: str, final: bool) -> Reading:
+        """A block beyond the limit: text, or for its reader to drop."""
+        kept, self._parts = "".join(self._parts or ()), None
+        if self._takes is None or not self._takes(RawCall("", "", closed=False, oversized=True)):
+            return Reading([kept], behind)
+        found, rest = self._reader.feed(behind, final)
+        return Reading(self._found + found, rest)
+
+
+class RestOfText:
+    """Everything that follows, as it comes."""
+
+    plain = True
+
+    def __init__(self, opener: str) -> None:
+        self._opener = opener
+
+    def feed(self, text: str, final: bool) -> Reading:
+        out, self._opener = self._opener + text, ""
+        return Reading([out] if out else [])
+
+
+class FencedBlock:
+    """A call marker on a line of its own in a code fence. If the fence is closed, it was an example. If the answer ends
+    before that, and does so with whole calls of offered tools, then the fence was none and the calls are meant."""
+
+    def __init__(self, opener: str, fence: str, means_calls: Callable[[str], bool]) -> None:
+        self.unfenced = False  # the fence around it is none, and its text has to be read again
+        self._text = opener
+        self._means_calls = means_calls
+        self._closing = re.compile(rf"\n[^\S\n]*{re.escape(fence * 3)}")
+        self._searched = 0
+
+    def feed(self, text: str, final: bool) -> Reading:
+        self._text += text
+        head = self._text[:MAX_FENCED_CHARS]
+        closing = self._closing.search(head, self._searched)
+        self._searched = max(0, head.rfind("\n"))
+        if closing is not None:
+            end = closing.end() - 3
+            return Reading([self._text[:end]], self._text[end:])
+        if len(self._text) > MAX_FENCED_CHARS:
+            return Reading([head], self._text[MAX_FENCED_CHARS:])
+        if not final:
+            return Reading([])
+        self.unfenced = self._means_calls(self._text)
+        return Reading([], self._text) if self.unfenced else Reading([self._text], "")

@@ -1,0 +1,48 @@
+"""How long text waits: only what may belong to a marker's edge, and no longer than until that is clear."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.normalizer import RepairSettings, RequestFacts, StreamRepair
+from tests.unit.normalizer.answers import BASH, ROLE, assembled, chunk
+
+OFFERED = RequestFacts(tools=[BASH])
+
+
+def gone_out(pieces: list[str], facts: RequestFacts) -> list[str]:
+    """What goes out after each delta."""
+    repair = StreamRepair(facts, RepairSettings())
+    repair.feed(chunk(ROLE))
+    return [assembled(repair.feed(chunk({"content": piece})))[0]["content"] for piece in pieces]
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "\n\n    "])
+def test_the_white_space_that_a_delta_ends_in_goes_out_with_the_next_delta(space: str) -> None:
+    assert gone_out([f"One.{space}", "Two."], OFFERED) == ["One.", f"{space}Two."]
+
+
+def test_of_much_white_space_no_more_waits_than_a_block_could_take_along() -> None:
+    first, second = gone_out(["One." + "\n" * 100, "Two."], OFFERED)
+
+    assert first == "One." + "\n" * 68
+    assert second == "\n" * 32 + "Two."
+
+
+@pytest.mark.parametrize("piece", ["One.", " two", " three,", "\n\nFour", " a-b"])
+def test_a_word_does_not_wait(piece: str) -> None:
+    assert gone_out(["Hello", piece], OFFERED)[1] == piece
+
+
+@pytest.mark.parametrize("facts", [RequestFacts(), RequestFacts(tools=[])])
+def test_in_a_fence_nothing_waits_where_no_tools_are_offered(facts: RequestFacts) -> None:
+    assert gone_out(["```\nx", " = 1\n", "    <b>\n"], facts)[1:] == [" = 1\n", "    <b>\n"]
+
+
+def test_an_example_in_a_fence_waits_for_the_fence_to_close() -> None:
+    example = '<tool_call>{"name":"bash","arguments":{"command":"ls"}}</tool_call>\n'
+
+    waiting, closed = gone_out(["```\nx\n", example, "```", "\nok."], OFFERED)[1:3]
+
+    assert waiting == ""
+    assert closed == f"\n{example}```"
