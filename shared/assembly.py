@@ -42,7 +42,10 @@ class Assembly:
         for choice in _objects(chunk.get("choices")):
             self._usage = choice.get("usage") or self._usage
             index = _index(choice.get("index"))
-            self._choices.setdefault(index, _Choice(index)).take(choice)
+            known = self._choices.get(index)
+            if known is None:
+                known = self._choices[index] = _Choice(index)
+            known.take(choice)
         self._usage = chunk.get("usage") or self._usage
         for name, value in chunk.items():
             if name not in ("choices", "usage", "object") and value is not None:
