@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "tests.fixtures.backends",
+    "tests.fixtures.databases",
     "tests.fixtures.workspace",
     "tests.fixtures.buses",
     "tests.fixtures.gateway",

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, ColumnElement, Connection, Dialect, Table, bindparam, case, func, insert, update
+from sqlalchemy import JSON, Column, ColumnElement, Connection, Dialect, Table, bindparam, case, func, insert, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from services.recorder.rules.rows import Row
@@ -15,9 +15,9 @@ from shared.records import tables
 
 _all = tables.Table.metadata.tables
 EXCHANGES, CALLS, EVENTS, BODIES = _all["exchanges"], _all["calls"], _all["events"], _all["bodies"]
+TOOL_CALLS, SAID, MARKS = _all["tool_calls"], _all["said"], _all["marks"]
 PENDING, POSITIONS, POISON = _all["pending"], _all["positions"], _all["poison"]
 
-AUTOMATIC = "number"  # given by the database
 NEW = "new_"  # before the name of a column: the value that comes
 
 
@@ -48,14 +48,19 @@ class Statements:
     """What the recorder writes with, on one kind of database."""
 
     def __init__(self, dialect: Dialect) -> None:
-        written = (EXCHANGES, CALLS, EVENTS, BODIES, PENDING, POISON)
+        written = (EXCHANGES, CALLS, EVENTS, BODIES, TOOL_CALLS, SAID, PENDING, POISON)
         self.insert = {table: Many(dialect, table, _insert(table)) for table in written}
         self.overwrite = Many(dialect, EXCHANGES, _update(_overwritten()))
         self.learn = Many(dialect, EXCHANGES, _update(_learnt()))
 
 
 def _new(table: Table) -> dict[str, ColumnElement[Any]]:
-    return {c.name: bindparam(NEW + c.name, type_=c.type) for c in table.c if c.name != AUTOMATIC}
+    return {c.name: bindparam(NEW + c.name, type_=c.type) for c in table.c if not _is_automatic(c)}
+
+
+def _is_automatic(column: Column[Any]) -> bool:
+    """Whether the database numbers its rows by it."""
+    return column is column.table.autoincrement_column
 
 
 def _insert(table: Table) -> UpdateBase:
