@@ -19,6 +19,7 @@ COMMANDS = {
     "provider-sim": "services.provider_sim.main:command",
     "list": "services.cli.records:list_",
     "inspect": "services.cli.records:inspect",
+    "export": "services.cli.export:export",
     "tap": "services.cli.tap:tap",
     "cancel": "services.cli.workers:cancel",
     "workers": "services.cli.workers:workers",
