@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
+from shared.records.predicates import Predicate, PredicateError, predicate
 from shared.records.queries import Filter, Kind, Records, Row
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,6 +21,7 @@ FILTERS = (
     click.option("--provider", help="Only those that this provider answered."),
     click.option("--status", type=int, help="Only those that the client got this HTTP status for."),
     click.option("--state", type=click.Choice(STATES), help="Only those in this state."),
+    click.option("-p", "--predicate", "predicates", multiple=True, help="Only those that fit; all, if repeated."),
 )
 NAMES = (
     click.argument("name", required=False, metavar="[ID|last]"),
@@ -76,8 +79,22 @@ def the_name(options: dict[str, Any]) -> tuple[Kind, str] | None:
 
 def the_filter(options: dict[str, Any]) -> Filter | None:
     """Takes the filters out of a command's options; None where none was given."""
+    texts = options.pop("predicates")
     given = {name: options.pop(name) for name in ("chat_only", "model", "provider", "status", "state")}
-    return Filter(**given) if any(value not in (None, False) for value in given.values()) else None
+    if not texts and all(value in (None, False) for value in given.values()):
+        return None
+    return Filter(**given, predicate=the_predicate(texts) if texts else None)
+
+
+def the_predicate(texts: Sequence[str]) -> Predicate:
+    """All of them at once; wrong usage, with the place, where one can't be read."""
+    now = time.time()
+    try:
+        for text in texts:
+            predicate(text, now=now)
+        return predicate(" && ".join(f"({text})" for text in texts), now=now)
+    except PredicateError as error:
+        raise click.UsageError(f"--predicate: {error}") from None
 
 
 def the_wanted(options: dict[str, Any]) -> Wanted:

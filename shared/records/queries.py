@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select
 
 from shared.records.blobs import Chunks, unpack, unpack_chunks
 from shared.records.database import open_reader, unavailable
 from shared.records.marks import Marks, marks_of
+from shared.records.predicates import Predicate
+from shared.records.predicates.bodies import Content
 from shared.records.tables import Body, Call, Event, Exchange, Table
 
 PREFIX_CHARS = 4  # the fewest characters of an id that stand for it
+ROWS_AT_ONCE = 500  # exchanges that are read by their numbers in one statement
 NUMBER_DIGITS = 15  # a longer one is an id
 LAST_CHAR = "\U0010ffff"
 SHOWN = 5  # of several exchanges that a name fits
@@ -44,6 +48,7 @@ class Filter:
     chat_only: bool = False
     since: float | None = None  # Unix seconds
     until: float | None = None
+    predicate: Predicate | None = None
 
     def predicates(self) -> Iterator[ColumnElement[bool]]:
         columns = EXCHANGES.c
@@ -57,6 +62,8 @@ class Filter:
             yield columns.at >= self.since
         if self.until is not None:
             yield columns.at < self.until
+        if self.predicate is not None and self.predicate.where is not None:
+            yield self.predicate.where
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,29 @@ class Records:
 
     def newest(self, limit: int | None = None, which: Filter | None = None) -> Iterator[Row]:
         """The latest exchanges first; all of them without a limit."""
-        query = select(EXCHANGES).where(*(which or Filter()).predicates())
+        which = which or Filter()
+        if which.predicate is not None and which.predicate.fits is not None:
+            yield from self._scanned(limit, which, which.predicate)
+            return
+        query = select(EXCHANGES).where(*which.predicates())
         yield from self._rows(query.order_by(EXCHANGES.c.number.desc()).limit(limit))
+
+    def _scanned(self, limit: int | None, which: Filter, predicate: Predicate) -> Iterator[Row]:
+        """Of the exchanges that SQL lets through, those that fit; their rows are read only then."""
+        numbers = islice(self._fitting(which, predicate), limit)
+        while some := list(islice(numbers, ROWS_AT_ONCE)):
+            query = select(EXCHANGES).where(EXCHANGES.c.number.in_(some))
+            yield from self._rows(query.order_by(EXCHANGES.c.number.desc()))
+
+    def _fitting(self, which: Filter, predicate: Predicate) -> Iterator[int]:
+        fits, parts, behind = predicate.fits, predicate.parts, 1 + len(predicate.columns)
+        assert fits is not None  # noqa: S101 - the caller's condition
+        query = _scan(predicate).where(*which.predicates()).order_by(EXCHANGES.c.number.desc())
+        with unavailable():
+            for row in self._connection.execute(query):
+                bodies = {part: Content(*row[behind + 2 * at : behind + 2 * at + 2]) for at, part in enumerate(parts)}
+                if fits(row[1:behind], bodies):
+                    yield row[0]
 
     def get(self, name: str, kind: Kind = "any") -> Row:
         """By number, id or its beginning, completion id, or the provider's request id. `last` is the newest."""
@@ -132,6 +160,19 @@ def reading(url: str) -> Iterator[Records]:
             yield Records(connection)
     finally:
         engine.dispose()
+
+
+def _scan(predicate: Predicate) -> Select[Any]:
+    """The number of each exchange, and what a predicate needs of it: columns, then the type and bytes of each part."""
+    columns: list[ColumnElement[Any]] = [EXCHANGES.c.number, *predicate.columns]
+    source: FromClause = EXCHANGES
+    for name in predicate.parts:
+        own, holder = BODIES.alias(), BODIES.alias()
+        source = source.outerjoin(own, and_(own.c.exchange_id == EXCHANGES.c.id, own.c.part == name))
+        shared = and_(holder.c.exchange_id == own.c.exchange_id, holder.c.part == own.c.same_as)
+        source = source.outerjoin(holder, shared)
+        columns += [own.c.content_type, func.coalesce(own.c.data, holder.c.data)]
+    return select(*columns).select_from(source)
 
 
 def _meanings(name: str, kind: Kind) -> Iterator[ColumnElement[bool]]:
