@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "services.cli.records:list_",
     "inspect": "services.cli.records:inspect",
     "migrate": "services.cli.migrate:migrate",
+    "export": "services.cli.export:export",
     "tap": "services.cli.tap:tap",
     "cancel": "services.cli.workers:cancel",
     "workers": "services.cli.workers:workers",

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 
 from shared.records.blobs import Chunks, unpack, unpack_chunks
 from shared.records.database import open_reader, unavailable
+from shared.records.marks import Marks, marks_of
 from shared.records.predicates import Predicate
 from shared.records.predicates.bodies import Content
 from shared.records.tables import Body, Call, Event, Exchange, Table
@@ -133,6 +134,11 @@ class Records:
 
     def events(self, id: str) -> list[Row]:
         return list(self._rows(select(EVENTS).where(EVENTS.c.exchange_id == id).order_by(EVENTS.c.seq)))
+
+    def marks(self, id: str) -> Marks:
+        """What somebody thinks of an exchange."""
+        with unavailable():
+            return marks_of(self._connection, id)
 
     def parts(self, id: str) -> dict[str, Part]:
         """Everything that either side sent, by name: `client.request`, `c1.raw` …"""

@@ -1,0 +1,109 @@
+"""Which exchanges a command is about: one by its name, or all that its filters let through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from shared.records.predicates import Predicate, PredicateError, predicate
+from shared.records.queries import Filter, Kind, Records, Row
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STATES = ("live", "done", "abandoned")
+FILTERS = (
+    click.option("--chatonly", "chat_only", is_flag=True, help="Chat completions only."),
+    click.option("--model", help="Only those that asked for this model."),
+    click.option("--provider", help="Only those that this provider answered."),
+    click.option("--status", type=int, help="Only those that the client got this HTTP status for."),
+    click.option("--state", type=click.Choice(STATES), help="Only those in this state."),
+    click.option("-p", "--predicate", "predicates", multiple=True, help="Only those that fit; all, if repeated."),
+)
+NAMES = (
+    click.argument("name", required=False, metavar="[ID|last]"),
+    click.option("--id", "id", help="By the number or id that `list` shows."),
+    click.option("--chatcmpl", help="By the completion's id."),
+    click.option("--requestid", help="By the provider's request id (Msh-Request-Id)."),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the command line says; `which` counts where nothing is named."""
+
+    kind: Kind = "any"
+    name: str | None = None
+    which: Filter | None = None
+
+    def rows(self, found: Records) -> Iterator[Row]:
+        """Newest first; raises NotFound where what was named is not there."""
+        if self.name is None:
+            yield from found.newest(None, self.which)
+        elif self.name == "last" and self.kind == "any":
+            yield found.last()
+        else:
+            yield found.get(self.name, self.kind)
+
+
+def named(command: F) -> F:
+    """The options that name one exchange."""
+    for option in reversed(NAMES):
+        command = option(command)
+    return command
+
+
+def filtered(command: F) -> F:
+    """The filters of `list`."""
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
+def the_name(options: dict[str, Any]) -> tuple[Kind, str] | None:
+    """Takes the names out of a command's options; None where there is none, an error where there are several."""
+    ways: list[tuple[Kind, str | None]] = [
+        ("any", options.pop("name")),
+        ("id", options.pop("id")),
+        ("completion", options.pop("chatcmpl")),
+        ("provider_request", options.pop("requestid")),
+    ]
+    given = [(kind, value) for kind, value in ways if value]
+    if len(given) > 1:
+        raise click.UsageError("name one exchange, by one of its names")
+    return given[0] if given else None
+
+
+def the_filter(options: dict[str, Any]) -> Filter | None:
+    """Takes the filters out of a command's options; None where none was given."""
+    texts = options.pop("predicates")
+    given = {name: options.pop(name) for name in ("chat_only", "model", "provider", "status", "state")}
+    if not texts and all(value in (None, False) for value in given.values()):
+        return None
+    return Filter(**given, predicate=the_predicate(texts) if texts else None)
+
+
+def the_predicate(texts: Sequence[str]) -> Predicate:
+    """All of them at once; wrong usage, with the place, where one can't be read."""
+    now = time.time()
+    try:
+        for text in texts:
+            predicate(text, now=now)
+        return predicate(" && ".join(f"({text})" for text in texts), now=now)
+    except PredicateError as error:
+        raise click.UsageError(f"--predicate: {error}") from None
+
+
+def the_wanted(options: dict[str, Any]) -> Wanted:
+    """One exchange or some; wrong usage where neither is said."""
+    name, which = the_name(options), the_filter(options)
+    if name is not None and which is not None:
+        raise click.UsageError("name an exchange or filter, not both")
+    if name is None and which is None:
+        raise click.UsageError(
+            "name an exchange (an ID, `last`, --id, --chatcmpl, --requestid) or give a filter (--model, --all …)"
+        )
+    return Wanted(kind=name[0], name=name[1]) if name else Wanted(which=which)
