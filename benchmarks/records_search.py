@@ -185,7 +185,7 @@ Search = Callable[[Records], int]
 
 def listing(limit: int | None = 10, *texts: str, **filter: Any) -> Search:
     def search(records: Records) -> int:
-        which = Filter(predicate=predicate(*texts, now=BEGAN), **filter)
+        which = Filter(predicate=predicate(*texts, now=BEGAN) if texts else None, **filter)
         return sum(1 for _ in records.newest(limit, which))
 
     return search

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from services.cli.inspection import Inspection
 from services.cli.terminal import block, visible
 from shared.records.answers import understood
+from shared.records.moments import local_time
 from shared.records.queries import Part, Row
 
 SHOWN_CHARACTERS = 4000  # of one text; `--print` has all of it
@@ -29,10 +29,6 @@ def readable(inspection: Inspection) -> str:
         ("Timeline", _timeline(inspection)),
     )
     return "\n".join(_section(title, lines) for title, lines in sections if lines)
-
-
-def local_time(at: float) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _section(title: str, lines: Iterable[str]) -> str:

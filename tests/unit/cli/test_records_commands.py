@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from services.cli.records import inspect, list_
+from services.cli.inspecting import inspect
+from services.cli.listing import list_
 from services.recorder.store import Store
 from shared.contracts import Body, Fault
 from tests.fixtures.exchanges import ASKED, NORMALIZER, PLAIN, Script, captured, plain
@@ -178,7 +179,10 @@ class TestInspect:
         (["inspect", "1", "--id", "2"], 2),
         (["inspect", "1", "--print", "everything"], 2),
         (["list", "-n", "-1"], 2),
-        (["list", "--predicate", "status == 200"], 2),
+        (["list", "--predicate", "status = 200"], 2),
+        (["list", "--since", "then"], 2),
+        (["list", "--search", "..."], 2),
+        (["list", "--escape-html"], 2),
         (["list", "--config", "/nowhere.yaml"], 2),
         (["inspect", "999"], 1),
         (["inspect", ULID], 1),
