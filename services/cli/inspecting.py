@@ -10,6 +10,7 @@ from services.cli.inspection import PARTS, Inspection
 from services.cli.readable import readable
 from services.cli.records import exchange_called, records, write
 from services.cli.selecting import named, the_one
+from services.cli.terminal import terminal_columns
 
 
 @click.command()
@@ -20,6 +21,7 @@ from services.cli.selecting import named, the_one
 @click.option("--print-request", is_flag=True, help="The request as raw HTTP.")
 @click.option("--print-response", is_flag=True, help="The response as raw HTTP.")
 @click.option("--merge-event-stream", "merges", is_flag=True, help="Event streams as the completion they make.")
+@click.option("--all", "shows_all", is_flag=True, help="All messages, none of them shortened.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 def inspect(
     file: str | None,
@@ -28,6 +30,7 @@ def inspect(
     print_request: bool,
     print_response: bool,
     merges: bool,
+    shows_all: bool,
     as_json: bool,
     **names: str | None,
 ) -> None:
@@ -39,7 +42,7 @@ def inspect(
         if as_json:
             write(msgspec.json.encode(inspection.as_json(shown)) + b"\n")
         elif not (shown or print_request or print_response):
-            click.echo(readable(inspection))
+            click.echo(readable(inspection, terminal_columns(), shows_all))
         else:
             for part in shown:
                 write(inspection.part(part) + b"\n")

@@ -14,7 +14,7 @@ from shared.records.blobs import Chunks, unpack, unpack_chunks
 from shared.records.database import open_reader, unavailable
 from shared.records.filters import Filter, scan
 from shared.records.marks import Marks, marks_of, marks_of_all
-from shared.records.names import CALLS, EXCHANGES, Kind, meanings
+from shared.records.names import CALLS, EXCHANGES, TOOL_CALLS, Kind, meanings
 from shared.records.tables import Body, Event, Table
 
 ROWS_AT_ONCE = 500  # exchanges that are read by their numbers in one statement
@@ -97,6 +97,12 @@ class Records:
 
     def events(self, id: str) -> list[Row]:
         return list(self._rows(select(EVENTS).where(EVENTS.c.exchange_id == id).order_by(EVENTS.c.seq)))
+
+    def tool_calls(self, id: str) -> list[Row]:
+        """The tool calls of its answers, in order."""
+        columns = TOOL_CALLS.c
+        query = select(TOOL_CALLS).where(columns.exchange_id == id)
+        return list(self._rows(query.order_by(columns.call, columns.choice, columns.number)))
 
     def marks(self, id: str) -> Marks:
         """What somebody thinks of an exchange."""
