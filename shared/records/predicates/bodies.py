@@ -123,7 +123,8 @@ def _events_with(telling: re.Pattern[bytes], data: bytes) -> list[bytes]:
     events: list[bytes] = []
     end = 0
     while hit := telling.search(data, end):
-        begin = max(end, data.rfind(b"\n\n", end, hit.start()) + 2)
+        before = data.rfind(b"\n\n", end, hit.start())
+        begin = before + 2 if before >= 0 else end
         end = data.find(b"\n\n", hit.start()) + 2
         end = len(data) if end == 1 else end
         events += events_of(data[begin:end])
@@ -145,7 +146,7 @@ def _place_in_chunks(path: Path) -> re.Pattern[bytes] | None:
     name = path[2] if len(path) == 3 and path[:2] == ("choices", 0) else path[0] if path[0] != "choices" else None
     if name not in OF_CHUNKS:
         return None
-    return re.compile(rb'"%s"\s*:\s*(?!null)' % str(name).encode())
+    return re.compile(rb'"%s"\s*:(?!\s*null)' % str(name).encode())
 
 
 def _decoder(path: Path) -> Callable[[bytes], Any]:
