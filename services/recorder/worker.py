@@ -34,6 +34,7 @@ log = structlog.get_logger("recorder")
 class Rhythm:
     """When things are done."""
 
+    batch_messages: int = BATCH_MESSAGES  # of one transaction; a full batch means that more is waiting
     wait_s: float = 0.25  # for messages
     linger_s: float = 0.1  # between two batches that are not full: a transaction costs what a hundred messages do
     compare_every_s: float = 1.0  # an idle feed with the stream
@@ -104,8 +105,9 @@ class Sink:
             if batch[-1].receipt:
                 await feed.acknowledge(batch[-1])
             self._held = []
-        helped = len(batch) < BATCH_MESSAGES and await self._help(store)
-        if not helped and len(batch) < BATCH_MESSAGES and not self._stopping:
+        is_full = len(batch) >= self._rhythm.batch_messages
+        helped = not is_full and await self._help(store)
+        if not helped and not is_full and not self._stopping:
             await anyio.sleep(self._rhythm.linger_s if self._reads else self._rhythm.wait_s)
         await self._look_after(store, batch)
         return bool(batch) or helped or not self._stopping
@@ -118,7 +120,9 @@ class Sink:
                 return []
             self._saved = await run_sync(store.position)
         if not self._held:
-            self._held = await feed.fetch(BATCH_MESSAGES, DRAIN_WAIT_S if self._stopping else self._rhythm.wait_s)
+            self._held = await feed.fetch(
+                self._rhythm.batch_messages, DRAIN_WAIT_S if self._stopping else self._rhythm.wait_s
+            )
         self._held = self._held or await self._left_behind()
         return self._held
 
@@ -176,7 +180,7 @@ class Sink:
         understood = [self._stream.understand(message) for message in messages]
         slices = list(portions([one.size for one in understood], BATCH_BYTES))
         try:
-            if store.is_shared and len(messages) >= BATCH_MESSAGES:
+            if store.is_shared and len(messages) >= self._rhythm.batch_messages:
                 return await self._write_shared(store, messages, understood, slices)
             for portion in slices:
                 after = position.after(messages[portion])
