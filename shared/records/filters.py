@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -75,15 +75,17 @@ class Filter:
 def scan(connection: Connection, which: Filter, columns: Sequence[ColumnElement[Any]]) -> Iterator[Sequence[Any]]:
     """These columns of every exchange that is meant, the newest first; what SQL can't say is looked up in bodies."""
     query = _selecting(columns, which.predicate).where(*which.conditions(connection.dialect.name))
-    found = connection.execute(query.order_by(EXCHANGES.c.number.desc()))
-    if which.predicate is None or which.predicate.fits is None:
-        yield from found
-        return
-    fits, parts = which.predicate.fits, which.predicate.parts
-    own, needed = len(columns), len(columns) + len(which.predicate.columns)
+    with connection.execute(query.order_by(EXCHANGES.c.number.desc())) as found:
+        yield from found if which.predicate is None else _fitting(found, len(columns), which.predicate)
+
+
+def _fitting(found: Iterable[Sequence[Any]], own: int, predicate: Predicate) -> Iterator[Sequence[Any]]:
+    """The first `own` values of each row that fits; those behind them are what the predicate needs."""
+    fits, parts = predicate.fits, predicate.parts
+    needed = own + len(predicate.columns)
     for row in found:
         bodies = {part: Content(*row[needed + 2 * at : needed + 2 * at + 2]) for at, part in enumerate(parts)}
-        if fits(row[own:needed], bodies):
+        if fits is None or fits(row[own:needed], bodies):
             yield row[:own]
 
 

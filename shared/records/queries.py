@@ -69,8 +69,8 @@ class Records:
 
     def select(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
         """The rows of a question that has no method of its own."""
-        with unavailable():
-            yield from self._connection.execute(query)
+        with unavailable(), self._connection.execute(query) as found:
+            yield from found
 
     def get(self, name: str, kind: Kind = "any") -> Row:
         """By number, id or its beginning, completion id, or the provider's request id. `last` is the newest."""
@@ -120,8 +120,8 @@ class Records:
         return {name: _part(row, rows.get(row["same_as"], row)) for name, row in rows.items()}
 
     def _rows(self, query: Select[Any]) -> Iterator[Row]:
-        with unavailable():
-            for row in self._connection.execute(query).mappings():
+        with unavailable(), self._connection.execute(query) as found:
+            for row in found.mappings():
                 yield dict(row)
 
 
