@@ -178,9 +178,10 @@ def _fitted(text: str, columns: int) -> str:
 
 
 def _print_json(section: Section, pairs: Sequence[Pair]) -> None:
+    sides = ("client", "provider") if section.title == "request" else ("provider", "client")
     for pair in pairs:
         if pair.kind not in ("same", "left_out"):
-            told = {"of": section.title, "kind": pair.kind, section.names[0]: pair.left, section.names[1]: pair.right}
+            told = {"of": section.title, "kind": pair.kind, sides[0]: pair.left, sides[1]: pair.right}
             click.echo(msgspec.json.encode(told))
 
 

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, exists, false, not_, or_
+from sqlalchemy import ColumnElement, Text, and_, cast, false, not_, or_, select
 
 from shared.records.moments import span
 from shared.records.predicates.bodies import at_path
@@ -36,6 +36,8 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
+
+UNORDERED = ("%", "!%", ">", ">=", "<", "<=")  # what names that an exchange has several of can't be asked
 
 Condition = ColumnElement[bool]
 Test = Callable[[Any], bool]
@@ -197,18 +199,19 @@ def _span(literal: Literal, now: float) -> tuple[float, float]:
 
 
 def _several(meaning: Several, of: Comparison) -> Condition:
-    mine = meaning.table.c.exchange_id == EXCHANGES.c.id
-    where = [mine] if meaning.where is None else [mine, meaning.where]
+    """As a list of ids that is made once: a question for each exchange would cost a search for each."""
+    ids = select(meaning.table.c.exchange_id)
+    ids = ids if meaning.where is None else ids.where(meaning.where)
     if of.literal is None:
-        return not_(exists().where(*where)) if of.operator == "==" else exists().where(*where)
-    if of.operator in ("%", "!%", ">", ">=", "<", "<="):
+        return EXCHANGES.c.id.not_in(ids) if of.operator == "==" else EXCHANGES.c.id.in_(ids)
+    if of.operator in UNORDERED:
         raise ValueError(f"{of.operator} is not for {of.field.name}: use ==, !=, ~, !~, @ or !@")
     synonyms = dict(meaning.synonyms)
     some = of.literal if isinstance(of.literal, tuple) else (of.literal,)
     texts = tuple(synonyms.get(str(one), str(one)) for one in some)
     sign = of.operator.removeprefix("!") if of.operator != "!=" else "=="
-    fits = exists().where(*where, _compared(meaning.column, sign, texts if sign in LISTS else texts[0]))
-    return not_(fits) if of.operator in NEGATIVE else fits
+    fitting = ids.where(_compared(meaning.column, sign, texts if sign in LISTS else texts[0]))
+    return EXCHANGES.c.id.not_in(fitting) if of.operator in NEGATIVE else EXCHANGES.c.id.in_(fitting)
 
 
 def _repairs(of: Comparison) -> Condition:
@@ -216,7 +219,7 @@ def _repairs(of: Comparison) -> Condition:
     text = cast(EXCHANGES.c.repairs, Text)
     if of.literal is None:
         return EXCHANGES.c.repairs.is_(None) if of.operator == "==" else EXCHANGES.c.repairs.is_not(None)
-    if of.operator in ("%", "!%", ">", ">=", "<", "<="):
+    if of.operator in UNORDERED:
         raise ValueError(f"{of.operator} is not for {of.field.name}: use ==, !=, ~, !~, @ or !@")
     some = of.literal if isinstance(of.literal, tuple) else (of.literal,)
     frame = '%"{}%' if of.operator in ("~", "!~") else '%"{}"%'
