@@ -18,7 +18,6 @@ from shared.records.predicates.fields import (
     InJson,
     Kind,
     Meaning,
-    Repairs,
     Several,
     time_text,
 )
@@ -53,31 +52,24 @@ def is_sql(meaning: Meaning, of: Comparison) -> bool:
 
 def condition_on(meaning: Meaning, of: Comparison, now: float) -> Condition:
     """The comparison as SQL; raises ValueError for a literal that the field can't be compared with."""
-    match meaning:
-        case InColumn():
-            return _in_column(meaning, of, now)
-        case Several():
-            return _several(meaning, of)
-        case Repairs():
-            return _repairs(of)
-    raise AssertionError(meaning)
+    if isinstance(meaning, InColumn):
+        return _in_column(meaning, of, now)
+    return _several(meaning, of) if isinstance(meaning, Several) else _repairs(of)
 
 
 def row_test(meaning: Meaning, of: Comparison) -> tuple[ColumnElement[Any], Test]:
     """A column, and the test of its value; raises ValueError."""
-    if of.field.path and not isinstance(meaning, InJson):
-        raise ValueError(f"{of.field.name} holds no JSON: nothing can stand at .{'.'.join(map(str, of.field.path))}")
     test = test_of(of.operator, of.literal)
-    match meaning:
-        case InJson(column, is_header):
-            return column, _json_test(of.field.path, is_header, test)
-        case Derived(column, made):
-            return column, lambda value: test(made(value))
-        case InColumn(column, "time"):
-            return column, lambda value: test(time_text(value))
-        case InColumn(column):
-            return column, lambda value: test(value)
-    raise ValueError(f"{of.operator} is not for {of.field.name}: use ==, !=, ~, !~, @ or !@")
+    if isinstance(meaning, InJson):
+        return meaning.column, _json_test(of.field.path, meaning.is_header, test)
+    if of.field.path or not isinstance(meaning, (Derived, InColumn)):
+        raise ValueError(f"{of.field.name} holds no JSON: nothing can stand at .{'.'.join(map(str, of.field.path))}")
+    if isinstance(meaning, Derived):
+        made = meaning.made
+        return meaning.column, lambda value: test(made(value))
+    if meaning.kind == "time":
+        return meaning.column, lambda value: test(time_text(value))
+    return meaning.column, test
 
 
 def _json_test(path: tuple[str | int, ...], is_header: bool, test: Test) -> Test:
