@@ -1,9 +1,11 @@
 """How many exchanges a second the recorder folds and writes.
 
     python benchmarks/recorder.py [--exchanges 20000] [--kind plain|streamed] [--pieces 50] [--bytes 200] [--nats URL]
+                                  [--postgres URL] [--recorders 2]
 
 Without `--nats`, batches come from memory: folding and writing alone. With it, they are published to that server
-first and then read back through a feed, as in production. Prints one line per measurement; the database is thrown away.
+first and then read back through a feed, as in production; with `--recorders`, by that many processes that share the
+work (Postgres only). Prints one line per measurement; an SQLite database is thrown away, a Postgres one is emptied.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from services.cli.private_files import private_file
 from shared.errors import MoontideError
 
 
@@ -33,12 +34,8 @@ def private_folder(path: str | Path) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Writes a file that only its owner ever could read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        temporary.unlink()
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
+    with private_file(path) as file:
+        file.write(text.encode())
 
 
 def _file(home: str) -> Path:

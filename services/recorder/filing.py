@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select, update
 from services.recorder.rules.exchange import abandoned, assemble, hear, is_settled, late_rows, live_row, records_of
 from services.recorder.rules.messages import Message, unpacked
 from services.recorder.rules.rows import poison_row
+from services.recorder.sharing import lock_exchanges
 from services.recorder.statements import EXCHANGES, PENDING, Statements
 from services.recorder.writing import IDS_PER_STATEMENT, Writing
 from shared.records.database import is_about_rows
@@ -44,10 +45,17 @@ class Quiet:
 class Filing:
     """Files the messages of exchanges inside one transaction."""
 
-    def __init__(self, connection: Connection, statements: Statements) -> None:
+    def __init__(self, connection: Connection, statements: Statements, unwritten_from: int | None = None) -> None:
+        """`unwritten_from`: from there on, messages lie with other recorders that have not written them yet."""
         self._connection = connection
+        self._unwritten_from = unwritten_from
         self._statements = statements
         self._writing = Writing(connection, statements)
+
+    def lock(self, ids: Iterable[str]) -> None:
+        """Until the transaction ends they are ours alone. On SQLite everything is."""
+        if self._connection.dialect.name == "postgresql":
+            lock_exchanges(self._connection, ids)
 
     def take(self, by_exchange: Mapping[str, list[Message]]) -> None:
         known = self._known(list(by_exchange))
@@ -123,13 +131,20 @@ class Filing:
 
     def _close(self, id: str, known: Known, waiting: list[Message], messages: list[Message]) -> None:
         """Final rows, written again whenever something still comes for an exchange that is not settled."""
-        heard = hear([*waiting, *messages])
+        everything = [*waiting, *messages]
+        heard = hear(everything)
         has_children = known.state not in (None, LIVE)
         self._writing.close(records_of(id, heard), is_new=known.state is None, has_children=has_children)
-        if not is_settled(heard):
+        if not (is_settled(heard) and self._has_all(everything, messages)):
             self._writing.wait(id, messages)
         elif known.waits:
             self._writing.forget([id])
+
+    def _has_all(self, everything: Sequence[Message], new: Sequence[Message]) -> bool:
+        """Whether nothing between an exchange's messages is still to be written. A stretch has no gaps."""
+        if self._unwritten_from is None or self._unwritten_from > max(message.seq for message in everything):
+            return True
+        return _begins(new) and any(message.kind == "done" for message in new)
 
     def _known(self, ids: Sequence[str]) -> dict[str, Known]:
         known = dict.fromkeys(ids, Known())
@@ -153,6 +168,11 @@ def _needs_all(known: Known, messages: Sequence[Message]) -> bool:
     if known.state is not None and not known.waits:
         return False
     return known.state not in (None, LIVE) or any(message.kind == "done" for message in messages)
+
+
+def _begins(messages: Sequence[Message]) -> bool:
+    """Whether the client's request is among them: it is the first message of its exchange."""
+    return any(message.kind == "request" and not message.call for message in messages)
 
 
 def _slices(ids: Sequence[str]) -> list[Sequence[str]]:

@@ -1,0 +1,1 @@
+"""`moontide export`: shapes, and where they go."""
