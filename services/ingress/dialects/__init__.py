@@ -8,9 +8,11 @@ from __future__ import annotations
 from services.ingress.dialects.anthropic import AnthropicMessages
 from services.ingress.dialects.openai_chat import OpenAIChat
 from services.ingress.dialects.passthrough import Passthrough
+from services.ingress.dialects.responses import OpenAIResponses
 
 CHAT = OpenAIChat()
 ANTHROPIC = AnthropicMessages()
+RESPONSES = OpenAIResponses()
 PASSTHROUGH = Passthrough()
 
-__all__ = ["ANTHROPIC", "CHAT", "PASSTHROUGH"]
+__all__ = ["ANTHROPIC", "CHAT", "PASSTHROUGH", "RESPONSES"]
