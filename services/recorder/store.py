@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from services.recorder.filing import Filing
+from services.recorder.filing import LIVE, Filing
 from services.recorder.rules.messages import Message
 from services.recorder.rules.position import Position
 from services.recorder.rules.rows import Row
-from services.recorder.statements import PENDING, POSITIONS, Statements
+from services.recorder.statements import EXCHANGES, PENDING, POSITIONS, Statements
 from services.recorder.writing import Writing
 from shared.records.database import BUSY_TIMEOUT_S, RecordsUnavailable, open_writer, unavailable
 
@@ -58,8 +58,11 @@ class Store:
         return Position(*found) if found else Position()
 
     def open_exchanges(self) -> int:
+        """Those that go on; what is over waits a while longer, for whatever may still be said about it."""
+        waiting = select(PENDING.c.exchange_id)
+        going_on = select(func.count()).where(EXCHANGES.c.id.in_(waiting), EXCHANGES.c.state == LIVE)
         with unavailable(), self._engine.connect() as connection:
-            return connection.scalar(select(func.count(PENDING.c.exchange_id.distinct()))) or 0
+            return connection.scalar(going_on) or 0
 
     def write(self, batch: Batch) -> None:
         """All of the batch; raises RecordsUnavailable or Overtaken with nothing of it written."""

@@ -95,6 +95,13 @@ def test_nothing_waits_once_an_exchange_is_settled(tmp_path: Path) -> None:
     store.close()
 
 
+def test_an_exchange_that_is_over_but_not_settled_is_not_counted_as_open(tmp_path: Path) -> None:
+    store = Store.open(url_in(tmp_path), FEED)
+    record(store, captured([broken("A")]))
+    assert store.open_exchanges() == 0
+    store.close()
+
+
 def test_an_exchange_is_seen_while_it_runs(tmp_path: Path) -> None:
     url = url_in(tmp_path)
     store = Store.open(url, FEED)
