@@ -68,6 +68,9 @@ class Intake:
             limit = self._settings.ingress.max_body_bytes
             message = f"The request's body is larger than {limit} bytes (ingress.max_body_bytes)."
             raise Refused(fault(413, "request_too_large", message)) from error
+        except web.RequestPayloadError as error:
+            message = "The request's body can't be read: is it as Content-Encoding and Content-Length say?"
+            raise Refused(fault(400, "unreadable_body", message)) from error
 
     def decided(self, http: web.Request, model: str, client: str | None) -> Decision:
         """Where the request goes; what clients put behind a model's name in brackets is left out."""

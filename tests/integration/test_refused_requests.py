@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -210,3 +211,37 @@ async def test_a_request_is_refused_in_time_while_nats_is_away(own_nats: NatsSer
     assert answer.status == 400
     assert answer.error is not None
     assert answer.error["code"] == "invalid_json"
+
+
+async def said_raw(door: Pipeline, data: bytes) -> bytes:
+    host, _, port = door.url.removeprefix("http://").partition(":")
+    async with await anyio.connect_tcp(host, int(port)) as stream:
+        await stream.send(data)
+        with anyio.fail_after(5):
+            return await stream.receive()
+
+
+async def test_a_body_that_is_not_as_its_encoding_says_is_a_400_and_recorded(opened: Opened) -> None:
+    lines = [
+        "POST /v1/messages HTTP/1.1",
+        "Host: x",
+        f"X-Api-Key: {KEY}",
+        "Content-Encoding: gzip",
+        "Content-Length: 4",
+    ]
+    async with opened() as door:
+        answer = await said_raw(door, "\r\n".join([*lines, "", "none"]).encode())
+        id = re.findall(rb"X-Moontide-Request-Id: (\w+)", answer)[0].decode()
+        done = (await door.exchange(id)).done
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert (done.status, done.fault and done.fault.code) == (400, "unreadable_body")
+
+
+async def test_a_key_in_a_line_that_is_no_http_is_not_logged(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    async with opened() as door:
+        answer = await said_raw(door, f"GET /v1/models HTTP/1.1\r\nX-Api-Key: {KEY}\x01\r\n\r\n".encode())
+
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert "A request that is no HTTP (BadHttpMessage): answered with 400" in caplog.text
+    assert KEY not in caplog.text
