@@ -127,6 +127,8 @@ def _message(message: dict[str, Any]) -> list[str]:
         lines += [line for piece in _pieces(content) for line in _indented(piece)]
     for call in message.get("tool_calls") or ():
         lines += _indented(_tool_call(call))
+    if message.get("function_call"):
+        lines += _indented(_tool_call({"function": message["function_call"]}))
     if message.get("tool_call_id"):
         lines[0] += f" for {visible(_text(message['tool_call_id']))}"
     return lines

@@ -62,6 +62,8 @@ def _take_field(message: Json, name: str, value: Any) -> None:
     if name == "tool_calls":
         for fragment in _dicts(value):
             _take_call(message.setdefault("tool_calls", []), fragment)
+    elif name == "function_call" and isinstance(value, dict):
+        _take_said(message.setdefault("function_call", {"name": None, "arguments": ""}), value)
     elif name in FRAGMENTS and isinstance(value, str):
         message[name] = (message.get(name) or "") + value
     elif value is not None:
@@ -78,10 +80,13 @@ def _take_call(calls: list[Json], fragment: Json) -> None:
         call = {"index": at, "id": None, "type": "function", "function": {"name": None, "arguments": ""}}
         calls.append(call)
     said = fragment.get("function")
-    function = said if isinstance(said, dict) else {}
     call["id"] = call["id"] or fragment.get("id")
-    call["function"]["name"] = call["function"]["name"] or function.get("name")
-    call["function"]["arguments"] += str(function.get("arguments") or "")
+    _take_said(call["function"], said if isinstance(said, dict) else {})
+
+
+def _take_said(function: Json, said: Json) -> None:
+    function["name"] = function["name"] or said.get("name")
+    function["arguments"] += str(said.get("arguments") or "")
 
 
 def _events(stream: bytes) -> list[bytes]:
