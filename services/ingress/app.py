@@ -120,7 +120,7 @@ class Ingress:
         body = await self._intake.body(http)
         asked = PASSTHROUGH.read(body)
         request = await self._intake.request(http, PASSTHROUGH, asked, client, body)
-        answer = Through(http, asked.answering(request.id, request.at), {REQUEST_ID_HEADER: request.id})
+        answer = Through(http, dialect_of(http).answering(request.id), {REQUEST_ID_HEADER: request.id})
         return await self._launch.run(self._launch.plan(http, request, streamed=False, repair=NO_REPAIR), answer)
 
     async def _models(self, http: web.Request) -> web.StreamResponse:

@@ -172,6 +172,19 @@ async def test_every_dialect_is_told_its_request_id(opened: Opened, path: str) -
         assert answer.status == 401
 
 
+@pytest.mark.parametrize(("path", "is_anthropic"), [("/v1/messages/batches", True), ("/v1/files", False)])
+async def test_a_fault_of_ours_on_a_path_that_is_handed_through_is_told_in_its_callers_dialect(
+    opened: Opened, path: str, is_anthropic: bool
+) -> None:
+    async with opened() as door:
+        answer = await ask(door, path, {})
+
+    body = json.loads(answer.body)
+    assert answer.status == 401  # no key: neither here nor with the client
+    assert body.get("type") == ("error" if is_anthropic else None)
+    assert "send your own" in body["error"]["message"]
+
+
 async def test_a_method_that_a_path_does_not_take_is_405_with_those_that_it_takes(opened: Opened) -> None:
     async with opened() as door:
         answer = await ask(door, "/healthz")
