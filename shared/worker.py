@@ -28,7 +28,7 @@ from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
 from shared.legs import FramesLost, LegWriter
 from shared.offers import offer
-from shared.roster import BEAT_S, Roster
+from shared.roster import BEAT_S, GREETING_S, Roster
 from shared.subjects import Leg, Stage, Subjects
 from shared.version import version
 
@@ -83,6 +83,7 @@ class Worker:
         self._membership: Subscription | None = None
         self._changed: asyncio.Event | None = None  # set while somebody waits for one
         self._draining = False
+        self._newcomer = anyio.Event()  # somebody has been heard for the first time
         self._started_at = time.time()
         self._tasks: TaskGroup
 
@@ -144,7 +145,10 @@ class Worker:
 
     async def _beats(self) -> None:
         while True:
-            await anyio.sleep(BEAT_S)
+            with anyio.move_on_after(BEAT_S):
+                await self._newcomer.wait()  # who has heard nobody yet, and need not wait for the next beat
+                await anyio.sleep(GREETING_S)
+            self._newcomer = anyio.Event()
             await self._beat()
             self.inbox.look_after(self.start_soon)
             self.roster.sweep(self.inbox.producers())
@@ -171,9 +175,12 @@ class Worker:
 
     async def _on_heartbeat(self, message: Delivery) -> None:
         try:
-            self.roster.hear(decode(Heartbeat, message.data))
+            beat = decode(Heartbeat, message.data)
         except msgspec.DecodeError as error:
             log.warning("worker.poison", subject=message.subject, error=str(error))
+            return
+        if self.roster.hear(beat) and beat.instance != self.instance:
+            self._newcomer.set()
 
     @property
     def has_room(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from filelock import FileLock, Timeout
 
-from services.cli import demo, options
+from services.cli import options
 from services.cli.children import Scale, children, parse_scale
 from services.cli.nats_server import nats_server
 from services.cli.nats_sub import nats_sub
@@ -103,6 +103,8 @@ async def _up(wish: Wish) -> None:
     async with AsyncExitStack() as stack:
         overrides = dict(wish.overrides)
         if wish.demo:
+            from services.cli import demo  # with a whole provider behind it, which nobody else wants
+
             overrides |= await stack.enter_async_context(demo.provider())
         loaded = _loaded(wish, overrides)
         settings = loaded.settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -34,6 +35,7 @@ class Reply:
     is_leg: bool = False  # the leg's bytes, with `tail` behind them; in another dialect, where there is a `body`
     tail: bytes = b""
     body: bytes = b""  # what the client got instead; of a long one the beginning
+    left_out: Mapping[str, str] = field(default_factory=dict)  # what could not be told, and why
 
 
 class Answer(Protocol):
@@ -118,7 +120,8 @@ class Streamed:
         return replace(self.so_far(), tail=b"" if self._copy else tail)
 
     def so_far(self) -> Reply:
-        return replace(_written_so_far(self._response, self._written), body=bytes(self._copy))
+        written = _written_so_far(self._response, self._written)
+        return replace(written, body=bytes(self._copy), left_out=self._answering.left_out)
 
 
 class Plain:
@@ -167,7 +170,8 @@ class Plain:
         response = web.Response(status=self._head.status, body=body, headers=headers)
         kept = body[:RECORDED_BODY_BYTES] if is_own else b""
         is_leg = not is_own or self._answering.is_translated
-        return Reply(self._head.status, response, headers, len(body), is_leg=is_leg, body=kept)
+        left_out = self._answering.left_out
+        return Reply(self._head.status, response, headers, len(body), is_leg=is_leg, body=kept, left_out=left_out)
 
     def so_far(self) -> Reply:
         return Reply(CLIENT_LEFT)

@@ -5,27 +5,23 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import anyio.to_thread
-import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from services.ingress.answers import Plain, Streamed, Through, error_reply
+from services.ingress.answers import Plain, Streamed, Through
 from services.ingress.dialects import ANTHROPIC, CHAT, PASSTHROUGH
 from services.ingress.dialects.base import Dialect
 from services.ingress.exchange import REQUEST_ID_HEADER, Tell
 from services.ingress.intake import Intake, fault
 from services.ingress.launch import Launch
 from services.ingress.model_list import ModelList, anthropic_list, anthropic_model, merged, openai_list
+from services.ingress.refusals import Refusals, dialect_of
 from services.ingress.responses_api import ResponsesApi
-from services.ingress.rules.doors import speaks_anthropic
-from shared.bus import BusUnavailable
+from services.ingress.rules.doors import CHAT_PATH, speaks_anthropic
 from shared.config import Model, Settings, is_glob, may_be_continued, model_for, plain_name, served_models
 from shared.config.client_keys import ClientKeys
 from shared.contracts import RepairSettings
 from shared.errors import Refused
 from shared.worker import Worker
-
-log = structlog.get_logger("ingress")
 
 NO_REPAIR = RepairSettings(enabled=False)
 
@@ -38,16 +34,17 @@ class Ingress:
         self._worker = worker
         self._intake = Intake(settings, client_keys, worker)
         self._launch = Launch(settings, worker, self._intake, tell)
+        self._refusals = Refusals(worker, settings.ingress.refused_per_s)
         self._responses = ResponsesApi(settings, worker, self._intake, self._launch)
 
     def application(self) -> web.Application:
         app = web.Application(
             client_max_size=self._settings.ingress.max_body_bytes,
-            middlewares=[_errors],
+            middlewares=[self._refusals.middleware],
         )
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post(CHAT_PATH, self._chat)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         self._responses.add_routes(app.router)
@@ -123,7 +120,7 @@ class Ingress:
         body = await self._intake.body(http)
         asked = PASSTHROUGH.read(body)
         request = await self._intake.request(http, PASSTHROUGH, asked, client, body)
-        answer = Through(http, asked.answering(request.id, request.at), {REQUEST_ID_HEADER: request.id})
+        answer = Through(http, dialect_of(http).answering(request.id), {REQUEST_ID_HEADER: request.id})
         return await self._launch.run(self._launch.plan(http, request, streamed=False, repair=NO_REPAIR), answer)
 
     async def _models(self, http: web.Request) -> web.StreamResponse:
@@ -137,7 +134,7 @@ class Ingress:
             return web.json_response(shape(merged(names)))
         asked = PASSTHROUGH.read(b"")
         request = await self._intake.request(http, PASSTHROUGH, asked, client, b"")
-        answering = _dialect(http).answering(request.id)
+        answering = dialect_of(http).answering(request.id)
         answer = ModelList(answering, names, {REQUEST_ID_HEADER: request.id, **answering.headers}, shape)
         return await self._launch.run(self._launch.plan(http, request, streamed=False, repair=NO_REPAIR), answer)
 
@@ -155,34 +152,6 @@ class Ingress:
         return await self._through(http)
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything that goes wrong before an exchange begins, in the caller's dialect."""
-    try:
-        return await handler(request)
-    except Refused as refused:
-        found = refused.fault
-    except BusUnavailable as error:
-        found = fault(503, "bus_unavailable", str(error), retry_after_s=1)
-    except web.HTTPNotFound:
-        found = fault(404, "unknown_path", f"There is nothing at {request.path}. The API is at /v1/….")
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        found = fault(405, "method_not_allowed", f"{request.path} takes {allowed}, not {request.method}.")
-    except (web.HTTPException, ConnectionError):
-        raise
-    except Exception as error:
-        log.error("ingress.failed", path=request.path, exc_info=error)
-        found = fault(500, "ingress_failed", f"The ingress failed: {type(error).__name__}. Its log says more.")
-    refusal = _dialect(request).refusal(found)
-    log.info("request.refused", method=request.method, path=request.path, status=found.status, why=found.message)
-    return error_reply(refusal, found, {}).response or web.Response(status=refusal.status)
-
-
 def _leads_elsewhere(path: str) -> bool:
     """Whether a server may read the path as one outside of the provider's base, where our key has no business."""
     return any(unquote(part) in (".", "..") for part in path.partition("?")[0].replace("\\", "/").split("/"))
-
-
-def _dialect(http: web.Request) -> Dialect:
-    return ANTHROPIC if speaks_anthropic(http.path, http.headers) else PASSTHROUGH

@@ -263,6 +263,8 @@ class Exchange:
             fault=end.fault,
         )
         try:
+            if reply.left_out:
+                await self._worker.event(self._id, "dropped", answer=dict(reply.left_out))
             await self._worker.bus.publish(self._worker.subjects.done(self._id), encode(done))
         finally:
             self._tell(plan.request, progress.head, done)

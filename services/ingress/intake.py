@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from services.ingress.dialects.base import Asked, Dialect
-from services.ingress.rules.doors import canonical_headers
+from services.ingress.rules.doors import CHAT_PATH, canonical_headers
+from services.ingress.rules.refused import secret_in_query
 from services.ingress.sealer import Sealer
 from shared.bodies import put_body
 from shared.config import Decision, Settings, decide, plain_name, served_models
@@ -17,13 +19,21 @@ from shared.config.client_keys import ClientKeys
 from shared.contracts import Fault, HttpRequest, Sealed
 from shared.errors import Refused
 from shared.ids import new_id
-from shared.secrets import Secret, is_secret_name, redact_headers
+from shared.secrets import Secret, redact_headers
 from shared.worker import Worker
 
-CHAT_PATH = "/v1/chat/completions"
+MODEL_CHARACTERS = 200  # of a model's name in an error
 
 
-QUERY_KEYS = frozenset({"key", "token"})  # what some put their keys into; an address is shown and recorded
+@dataclass
+class Visit:
+    """What is known of an HTTP request, once its caller is."""
+
+    client: str | None
+    body: bytes | None = None
+
+
+VISIT = web.RequestKey("visit", Visit)
 
 
 class Intake:
@@ -39,13 +49,8 @@ class Intake:
         """The client's name; raises Refused for a wrong key, or when there is no room."""
         if self._worker.is_draining or self._worker.in_flight >= self._settings.ingress.max_in_flight:
             raise Refused(fault(503, "overloaded", "Moontide has too many requests in hand.", retry_after_s=1))
-        if self._client_keys is None:
-            return None
-        key = _presented_key(http)
-        name = self._client_keys.name_of(key) if key else None
-        if name is None:
-            what = "This key is not one of its client keys." if key else "Send `Authorization: Bearer <client key>`."
-            raise Refused(fault(401, "invalid_client_key", f"Moontide asks for a client key. {what}"))
+        name = None if self._client_keys is None else _name_of_client(self._client_keys, http)
+        http[VISIT] = Visit(name)
         return name
 
     def secret(self, http: web.Request) -> Sealed | None:
@@ -55,12 +60,17 @@ class Intake:
         return self._sealer.seal(Secret(given)) if given and self._client_keys is None else None
 
     async def body(self, http: web.Request) -> bytes:
+        """All of it, of a caller that is known; raises Refused where it is too large."""
         try:
-            return await http.read()
+            http[VISIT].body = body = await http.read()
+            return body
         except web.HTTPRequestEntityTooLarge as error:
             limit = self._settings.ingress.max_body_bytes
             message = f"The request's body is larger than {limit} bytes (ingress.max_body_bytes)."
             raise Refused(fault(413, "request_too_large", message)) from error
+        except web.RequestPayloadError as error:
+            message = "The request's body can't be read: is it as Content-Encoding and Content-Length say?"
+            raise Refused(fault(400, "unreadable_body", message)) from error
 
     def decided(self, http: web.Request, model: str, client: str | None) -> Decision:
         """Where the request goes; what clients put behind a model's name in brackets is left out."""
@@ -68,7 +78,7 @@ class Intake:
         decision = decide(self._settings, plain_name(self._settings, model), client, headers)
         if decision is None:
             served = ", ".join(served_models(self._settings))
-            message = f"The model {model!r} is not served here. Served: {served}."
+            message = f"The model {model[:MODEL_CHARACTERS]!r} is not served here. Served: {served}."
             raise Refused(fault(404, "model_not_found", message, param="model"))
         return decision
 
@@ -76,7 +86,7 @@ class Intake:
         self, http: web.Request, dialect: Dialect, asked: Asked, client: str | None, body: bytes
     ) -> HttpRequest:
         """The request as the client made it; raises Refused where its address holds a secret."""
-        if secret := next((name for name in http.query if is_secret_name(name) or name.lower() in QUERY_KEYS), None):
+        if secret := secret_in_query(http.query):
             message = f"The query parameter {secret!r} looks like a secret: send it as `Authorization: Bearer …`."
             raise Refused(fault(400, "secret_in_query", message, param=secret))
         id = new_id()
@@ -121,6 +131,15 @@ def _with_model(body: bytes, name: str) -> bytes:
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     fields["model"] = msgspec.Raw(msgspec.json.encode(name))
     return msgspec.json.encode(fields)
+
+
+def _name_of_client(keys: ClientKeys, http: web.Request) -> str:
+    key = _presented_key(http)
+    name = keys.name_of(key) if key else None
+    if name is None:
+        what = "This key is not one of its client keys." if key else "Send `Authorization: Bearer <client key>`."
+        raise Refused(fault(401, "invalid_client_key", f"Moontide asks for a client key. {what}"))
+    return name
 
 
 def _presented_key(http: web.Request) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from services.ingress.app import Ingress
 from services.ingress.rules.account import account
+from services.ingress.unreadable import SERVER, without_contents
 from shared.bus import Bus
 from shared.config import Settings
 from shared.config.client_keys import ClientKeys
@@ -43,6 +45,7 @@ async def ingress(bus: Bus, settings: Settings, client_keys: ClientKeys | None) 
     capacity = settings.ingress.max_in_flight
     identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.ingress.drain_s)
+    logging.getLogger(SERVER).addFilter(without_contents)
     service = Ingress(settings, client_keys, worker, print_account)
     runner = web.AppRunner(
         service.application(),

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from services.ingress.answers import STREAM_HEADERS, Plain, Streamed
+from services.ingress.dialects import RESPONSES
 from services.ingress.dialects.base import Asked
 from services.ingress.dialects.estimate import tokens_in
 from services.ingress.dialects.responses import ResponsesAnswering
@@ -18,7 +19,8 @@ from services.ingress.dialects.responses.items import listed
 from services.ingress.exchange import REQUEST_ID_HEADER, Plan
 from services.ingress.intake import Intake, fault
 from services.ingress.launch import Launch
-from services.ingress.memory import RESPONSES, Memory, Remembered, Retelling
+from services.ingress.memory import Memory, Remembered, Retelling
+from services.ingress.rules.doors import RESPONSES_PATH
 from services.ingress.rules.recall import DELETED, Recall
 from shared.config import Model, Settings, may_be_continued
 from shared.contracts import Cancel, End, Fault
@@ -37,12 +39,12 @@ class ResponsesApi:
         self._memory = Memory(worker, settings.bus.capture.max_age_s)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        router.add_post("/v1/responses", self._create)
-        router.add_post("/v1/responses/input_tokens", self._count)
-        router.add_get("/v1/responses/{id}", self._get)
-        router.add_delete("/v1/responses/{id}", self._delete)
-        router.add_post("/v1/responses/{id}/cancel", self._cancel)
-        router.add_get("/v1/responses/{id}/input_items", self._input_items)
+        router.add_post(RESPONSES_PATH, self._create)
+        router.add_post(f"{RESPONSES_PATH}/input_tokens", self._count)
+        router.add_get(f"{RESPONSES_PATH}/{{id}}", self._get)
+        router.add_delete(f"{RESPONSES_PATH}/{{id}}", self._delete)
+        router.add_post(f"{RESPONSES_PATH}/{{id}}/cancel", self._cancel)
+        router.add_get(f"{RESPONSES_PATH}/{{id}}/input_items", self._input_items)
 
     # -- asking
 
@@ -71,8 +73,9 @@ class ResponsesApi:
         return await self._launch.run(plan, answer)
 
     async def _asked(self, body: bytes, client: str | None) -> Asked:
+        names = RESPONSES.references(body)
         try:
-            earlier = await self._memory.earlier(RESPONSES.references(body), client)
+            earlier = await self._memory.earlier(names, client)
         except Refused as refused:
             message = refused.fault.message.replace("Response with", "Previous response with", 1)
             param = "previous_response_id"

@@ -10,12 +10,12 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import Connection, Engine, func, select, text, update
 
-from services.recorder.filing import Filing
+from services.recorder.filing import LIVE, Filing
 from services.recorder.rules.messages import Message
 from services.recorder.rules.position import START, Position
 from services.recorder.rules.rows import Row
 from services.recorder.sharing import Sharing, Stretch
-from services.recorder.statements import PENDING, POSITIONS, Statements
+from services.recorder.statements import EXCHANGES, PENDING, POSITIONS, Statements
 from services.recorder.writing import Writing
 from shared.records.database import BUSY_TIMEOUT_S, RecordsUnavailable, open_writer, unavailable
 
@@ -107,8 +107,10 @@ class Store:
         return self._transaction(work)
 
     def open_exchanges(self) -> int:
-        count = select(func.count(PENDING.c.exchange_id.distinct()))
-        return self._transaction(lambda connection: connection.scalar(count)) or 0
+        """Those that go on; what is over waits a while longer, for whatever may still be said about it."""
+        waiting = select(PENDING.c.exchange_id)
+        going_on = select(func.count()).where(EXCHANGES.c.id.in_(waiting), EXCHANGES.c.state == LIVE)
+        return self._transaction(lambda connection: connection.scalar(going_on)) or 0
 
     def write(self, batch: Batch) -> None:
         """All of the batch; raises RecordsUnavailable or Overtaken with nothing of it written."""

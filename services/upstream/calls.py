@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 import msgspec
 
 from services.upstream.adapters import Outgoing, Recalled, adapter_of
 from services.upstream.call import CallFailed, Request, calling
-from services.upstream.google_tokens import Tokens
 from services.upstream.hearing import Ears, Heard
 from services.upstream.relay import Ending, Relay
 from services.upstream.route import Route
@@ -25,7 +25,10 @@ from shared.seal import SealKey
 from shared.secrets import Secret, redact_headers
 from shared.worker import Worker
 
-Key = Secret | Tokens
+if TYPE_CHECKING:  # google-auth takes long to import, and most installations have no use for it
+    from services.upstream.google_tokens import Tokens
+
+Key: TypeAlias = "Secret | Tokens"
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,12 +42,12 @@ class Keys:
     @property
     def tokens(self) -> list[Tokens]:
         """Those that have to be kept fresh."""
-        return [key for key in self.providers.values() if isinstance(key, Tokens)]
+        return [key for key in self.providers.values() if not isinstance(key, Secret)]
 
     async def renewed(self, provider: str) -> bool:
         """The provider answered 401: whether there is another token now. A key stays what it is."""
         key = self.providers.get(provider)
-        return isinstance(key, Tokens) and await key.renew()
+        return key is not None and not isinstance(key, Secret) and await key.renew()
 
 
 @dataclass(frozen=True, kw_only=True)

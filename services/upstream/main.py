@@ -13,7 +13,6 @@ from services.upstream.call import client_session
 from services.upstream.calls import Caller, Key, Keys
 from services.upstream.desk import Desk
 from services.upstream.gates import Gates
-from services.upstream.google_tokens import Tokens, credentials_of
 from services.upstream.hearing import Ears
 from services.upstream.replay import BUCKET, BUCKET_BYTES, MAX_AGE_S, Replay
 from services.upstream.rules.budget import Budget
@@ -89,5 +88,7 @@ def _key(name: str, provider: Provider, secrets: Secrets) -> Key | None:
         return secrets.get(provider.api_key)
     if provider.kind != "vertex":
         return None
+    from services.upstream.google_tokens import Tokens, credentials_of  # a fifth of all that is imported
+
     reference = provider.credentials
     return Tokens(name, credentials_of(secrets.get(reference).reveal()) if reference else None)

@@ -29,6 +29,7 @@ Count = Annotated[int, Meta(ge=1)]
 Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Days = Annotated[float, Meta(gt=0)]
+Rate = Annotated[float, Meta(ge=0)]
 
 ProviderKind = Literal["moonshot", "openai", "openrouter", "anthropic", "vertex"]
 AnthropicVersion = Literal["2023-06-01", "2026-10-21"]
@@ -77,6 +78,7 @@ class Ingress(Section, frozen=True, kw_only=True):
     queue_timeout_s: Seconds = 5.0  # how long a request waits for a worker with room
     keepalive_s: Seconds = 75.0  # an idle client connection
     ping_s: Seconds = 15.0  # silence of a stream, after which its client gets a sign of life; 0 = never
+    refused_per_s: Rate = 5.0  # recorded requests of callers without a valid key
     force_stream: bool = False
     drain_s: Seconds = 30.0
 

@@ -48,6 +48,18 @@ def test_the_bytes_of_both_sides_are_on_record(moontide: Installation, simulator
     assert stdout(moontide, "inspect", got.id, "--call", "c1", "--print", "response_body") == sent + b"\n"
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_what_is_refused_at_the_door_is_on_record(moontide: Installation, path: str) -> None:
+    got = ask(f"{moontide.url}{path}", b"{bad")
+    moontide.recorded(got.id)
+
+    assert got.status == 400
+    shown = stdout(moontide, "inspect", got.id, "--print", "request_body,response_body")
+    assert shown == b"{bad\n" + got.body + b"\n"
+    assert b"invalid_json" in stdout(moontide, "inspect", got.id)
+    assert got.id.encode() in stdout(moontide, "list", "--json")
+
+
 def test_an_answer_that_needs_no_repair_is_handed_on_byte_for_byte(
     moontide: Installation, simulator: Simulator
 ) -> None:

@@ -337,6 +337,20 @@ async def test_a_worker_hears_the_others() -> None:
             assert sorted(beat.instance for beat in one.roster.live()) == ["up-1", "up-2"]
 
 
+async def test_a_newcomer_need_not_wait_for_the_others_next_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BEAT_S", 3600.0)
+    async with memory() as server:
+        bus = MemoryBus(server)
+        async with a_worker(bus, answer, instance="up-1").running():
+            await anyio.wait_all_tasks_blocked()
+            async with a_worker(bus, answer, instance="up-2").running() as newcomer:
+                with anyio.fail_after(5):
+                    while len(newcomer.roster.live()) < 2:  # noqa: ASYNC110 - a heartbeat changes it
+                        await anyio.sleep(0.005)
+
+                assert {beat.instance for beat in newcomer.roster.live()} == {"up-1", "up-2"}
+
+
 async def test_a_heartbeat_that_cannot_be_read_is_put_aside() -> None:
     async with stage(answer) as it:
         await it.bus.publish(SUBJECTS.worker("upstream", "up-9"), b"boom")
