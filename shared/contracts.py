@@ -234,6 +234,14 @@ class Done(Struct, frozen=True, kw_only=True, tag="done.v1", tag_field="type"):
     fault: Fault | None = None
 
 
+class Sample(Struct, frozen=True, kw_only=True, array_like=True):
+    """One figure of a worker, as `/metrics` shows it."""
+
+    name: str  # without the prefix `moontide_`
+    value: float
+    labels: dict[str, str] = {}
+
+
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field="type"):
     """A worker's sign of life, each second."""
 
@@ -248,6 +256,10 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field
     capacity: int
     draining: bool = False
     seal_key: str | None = None  # an upstream worker's public key (hex)
+    settings: str = ""  # digest of the settings in force: workers that took the same file have the same
+    generation: int = 0  # how many settings the worker's process has had; 0 = it doesn't say
+    settings_at: float = 0.0  # when they came into force
+    samples: list[Sample] = []  # what the worker counts and measures
 
 
 class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_field="type"):

@@ -29,11 +29,11 @@ QUERY_KEYS = frozenset({"key", "token"})  # what some put their keys into; an ad
 class Intake:
     """Raises Refused wherever a request gets no further."""
 
-    def __init__(self, settings: Settings, client_keys: ClientKeys | None, worker: Worker) -> None:
+    def __init__(self, settings: Settings, client_keys: ClientKeys | None, worker: Worker, sealer: Sealer) -> None:
         self._settings = settings
         self._client_keys = client_keys
         self._worker = worker
-        self._sealer = Sealer(worker.roster)
+        self._sealer = sealer
 
     def client(self, http: web.Request) -> str | None:
         """The client's name; raises Refused for a wrong key, or when there is no room."""
