@@ -42,6 +42,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     param: str | None = None
     retry_after_s: float | None = None
     body: str | None = None  # the provider's own error body, handed on as it is
+    should_retry: bool | None = None  # the provider's `x-should-retry`
 
 
 class Body(Struct, frozen=True, kw_only=True):

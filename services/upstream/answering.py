@@ -18,6 +18,7 @@ from services.upstream.calls import Asking
 from services.upstream.desk import Desk
 from services.upstream.relay import Ending
 from services.upstream.rules.continuation import TextSoFar, continued_body, may_be_continued
+from services.upstream.rules.remedies import in_our_words
 from services.upstream.rules.retries import Standing, Step
 from services.upstream.rules.sessions import tokens_of
 from services.upstream.rules.tally import Tally
@@ -73,7 +74,7 @@ class Answering:
         while step is not None:
             ending = await self._one_call(step.target)
             following = self._judged(step, ending)
-            await self._end_leg(ending, following)
+            await self._end_leg(step, ending, following)
             if following is not None:
                 await self._turn_to(following, step, ending)
             step = following
@@ -171,11 +172,18 @@ class Answering:
     def _is_our_key(self, target: Target) -> bool:
         return self._desk.caller.has_own_key(target.provider) or self._job.secret is None
 
-    async def _end_leg(self, ending: Ending, following: Step | None) -> None:
-        facts: dict[str, Any] = {"fault": ending.fault, "calls": 1 if ending.called else 0}
+    async def _end_leg(self, step: Step, ending: Ending, following: Step | None) -> None:
+        facts: dict[str, Any] = {"fault": self._told(step.target, ending), "calls": 1 if ending.called else 0}
         if following is not None:
             facts |= {"next_call": call_after(self._call), "continued": self._goes_on}
         await self._leg.end(self._desk.worker.end(self._leg, ending.outcome, **facts))
+
+    def _told(self, target: Target, ending: Ending) -> Fault | None:
+        """The fault as the client may see it."""
+        fault = ending.fault
+        if fault is None or not ending.called or not self._is_our_key(target):
+            return fault
+        return in_our_words(target.provider, judge(fault).verdict, fault)
 
     async def _turn_to(self, following: Step, step: Step, ending: Ending) -> None:
         """The leg is the next call's from here on."""

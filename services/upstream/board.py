@@ -19,6 +19,7 @@ import structlog
 
 from services.upstream.rules import circuits
 from services.upstream.rules.circuits import CLOSED, Circuit
+from services.upstream.rules.remedies import remedy
 from services.upstream.rules.retries import Standing
 from services.upstream.rules.verdicts import Judgement, Verdict
 from shared.bus import Bus, BusUnavailable
@@ -82,7 +83,7 @@ class Board:
         """What a client is told when none of its targets can be asked."""
         now = time.time()
         found = [(key[0], self.circuit(*key)) for target in targets for key in self._keys(target)]
-        said = {name: _reason(circuit.why) for name, circuit in found if circuit.until > now}
+        said = {name: circuit.why for name, circuit in found if circuit.until > now}
         retry_after_s = min((circuit.until - now for _, circuit in found if circuit.until > now), default=1.0)
         reasons = ", ".join(f"{name} ({why})" for name, why in said.items()) or "no call is left to try"
         message = f"No provider of this model can be asked now: {reasons}.{_remedies(found, now)}"
@@ -191,22 +192,10 @@ class Board:
                 hear(state)
 
 
-def _reason(why: str) -> str:
-    return {Verdict.AUTH.value: "its key was refused", Verdict.QUOTA.value: "no money is left"}.get(why, why)
-
-
 def _remedies(found: Sequence[tuple[str, Circuit]], now: float) -> str:
     """What whoever runs Moontide can do about providers that nobody asks."""
     shut = {name: circuit.why for name, circuit in found if circuit.state == "shut" and circuit.until > now}
     return "".join(f" {remedy(name, why)}" for name, why in shut.items())
-
-
-def remedy(provider: str, why: str) -> str:
-    """For the operator; a client's key has no part in it."""
-    again = f"`moontide providers reset {provider}`"
-    if why == Verdict.QUOTA.value:
-        return f"Whoever runs Moontide: pay what {provider} wants, then {again}."
-    return f"Whoever runs Moontide: put the right key where providers.{provider}.api_key says, or {again}."
 
 
 _SEVERITY = [Standing.READY, Standing.BUSY, Standing.OPEN, Standing.SHUT]

@@ -26,6 +26,8 @@ from shared.worker import Worker
 
 Key = Secret | Tokens
 
+OUR_ACCOUNT = (401, 402)  # what a provider says with these is about the key, which is not the client's
+
 
 @dataclass(frozen=True, repr=False)
 class Keys:
@@ -115,6 +117,8 @@ class Caller:
 
     async def _relayed(self, relay: Relay, route: Route, asking: Asking, answer: Heard) -> Ending:
         if asking.job.request.dialect == "passthrough":
+            if answer.status in OUR_ACCOUNT and (self.has_own_key(route.name) or asking.job.secret is None):
+                return await relay.kept_back(answer)
             return await relay.unread(answer)
         if answer.status >= 300:
             return await relay.refusal(answer)
