@@ -58,15 +58,16 @@ def merged(running: Loaded, fresh: Loaded) -> tuple[Loaded, tuple[str, ...]]:
     settings = fresh.settings
     for path in waiting:
         settings = _with(settings, path, _at(running.settings, path))
-    problems = [_problem(fresh, path, what) for path, what in broken_rules(settings, Findings())]
+    keys = tuple(map(key_text, waiting))
+    problems = [_problem(fresh, path, what, keys) for path, what in broken_rules(settings, Findings())]
     if problems:
         raise ConfigError(problems)
-    return replace(fresh, settings=settings), tuple(map(key_text, waiting))
+    return replace(fresh, settings=settings), keys
 
 
-def _problem(fresh: Loaded, path: Path, what: str) -> Problem:
-    kept = f"{what} (until a restart, {', '.join(sorted({str(place[0]) for place in NEEDS_RESTART}))} stay as they are)"
-    return Problem(str(fresh.layer.origin(path)), key_text(path), kept)
+def _problem(fresh: Loaded, path: Path, what: str, waiting: tuple[str, ...]) -> Problem:
+    told = f"{what}; {' and '.join(waiting)} can't change while Moontide runs, so this needs a restart"
+    return Problem(str(fresh.layer.origin(path)), key_text(path), told)
 
 
 def _at(settings: Settings, path: Path) -> Any:
