@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -41,7 +42,8 @@ async def _listen(runner: web.AppRunner, settings: MetricsPort) -> None:
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
     except OSError as error:
-        raise MetricsPortInUse(f"can't listen on {where}: {error.strerror}. Choose another --metrics-port.") from error
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise MetricsPortInUse(f"can't listen on {where}: {why}. Choose another --metrics-port.") from error
 
 
 class _Port:
