@@ -25,6 +25,7 @@ from shared.contracts import Heartbeat, Sample
 PREFIX = "moontide_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_SERIES = 500  # of one figure, in one worker
+MOST_IN_BEAT = 1000  # figures that travel in one heartbeat, about 50 bytes each
 OTHER = "other"
 WORKER_LABELS = ("service", "worker")
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)

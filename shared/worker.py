@@ -29,7 +29,7 @@ from shared.contracts import Accepted, CallOutcome, Cancel, End, Event, Fault, H
 from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
 from shared.legs import FramesLost, LegWriter
-from shared.metrics import Metrics, exposition
+from shared.metrics import MOST_IN_BEAT, Metrics, exposition
 from shared.offers import offer
 from shared.roster import BEAT_S, Roster
 from shared.subjects import Leg, Stage, Subjects
@@ -58,6 +58,7 @@ class Identity:
     instance: str
     capacity: int  # jobs, or requests, in hand at a time
     seal_key: str | None = None  # public key (hex) that client secrets are sealed to
+    is_scraped: bool = False  # it shows its figures itself, and they need not travel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,8 @@ class Worker:
             log.warning("worker.beat_lost", error=str(error))
 
     def _stamped(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"samples": self.metrics.samples()}
+        travelling = [] if self.identity.is_scraped else self.metrics.samples()[:MOST_IN_BEAT]
+        facts: dict[str, Any] = {"samples": travelling}
         if self.stamp is not None:
             stamp = self.stamp
             facts |= {"settings": stamp.digest, "generation": stamp.generation, "settings_at": stamp.at}

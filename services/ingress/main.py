@@ -44,7 +44,7 @@ class Listening:
 async def ingress(bus: Bus, settings: Settings, client_keys: ClientKeys | None) -> AsyncIterator[Listening]:
     """Answers HTTP while the block lasts; exchanges in hand are finished on the way out."""
     capacity = settings.ingress.max_in_flight
-    identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity)
+    identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity, is_scraped=True)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.ingress.drain_s)
     ledger = Ledger(settings, worker.metrics, print_account)
     shared = Shared(
