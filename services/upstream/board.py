@@ -126,6 +126,8 @@ class Board:
 
     def _change(self, key: Key, after: Circuit, anyway: bool = False) -> None:
         before = self.circuit(*key)
+        if after.state == "closed":
+            self._forget_balance(key)
         if after == CLOSED:
             self._circuits.pop(key, None)
         else:
@@ -134,6 +136,11 @@ class Board:
         self._show(key[0])
         if anyway or before.state != after.state or before.until != after.until:
             self._worker.start_soon(self._publish, self._as_state(key, after))
+
+    def _forget_balance(self, key: Key) -> None:
+        """The next time that there is no money, it is another figure."""
+        if key[1] is None:
+            self._balances.pop(key[0], None)
 
     def _forget_old(self) -> None:
         """Clients may ask for any number of models that no provider has."""
@@ -186,6 +193,8 @@ class Board:
             return
         if state.worker != self._worker.instance:
             known = self.circuit(state.provider, state.model)
+            if state.state == "closed":
+                self._forget_balance((state.provider, state.model))
             self._circuits[state.provider, state.model] = as_circuit(state, known.failures)
             self._show(state.provider)
             for hear in self.listeners:
