@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from services.upstream.board import BUCKET
 from shared.contracts import ProviderState, decode
@@ -149,16 +150,16 @@ async def test_what_the_provider_says_of_our_account_is_not_handed_through(
     assert "providers.p1.api_key" in said
 
 
-async def test_settings_that_are_wrong_leave_the_others_in_force(
-    nats_url: str, bus_root: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_settings_that_are_wrong_leave_the_others_in_force(nats_url: str, bus_root: str) -> None:
     async with simulators(1) as one:
         config = {"providers": providers(one), "models": {"*": {"targets": targets(FINE)}}}
         async with pipeline(nats_url, bus_root, config) as it:
-            assert not await it.reload({**config, "models": {"*": {"targets": targets(FINE, FINE)}}})
+            with capture_logs() as logs:
+                assert not await it.reload({**config, "models": {"*": {"targets": targets(FINE, FINE)}}})
             assert (await it.ask("kimi")).status == 200
 
-    assert "models.*.targets[1].provider: no provider is called p2" in capsys.readouterr().out
+    [problem] = [entry["problem"] for entry in logs if entry["event"] == "config.refused"]
+    assert "models.*.targets[1].provider: no provider is called p2" in problem
 
 
 async def test_what_a_removed_provider_has_in_hand_is_finished(nats_url: str, bus_root: str) -> None:
@@ -202,3 +203,24 @@ async def test_client_keys_come_and_go(nats_url: str, bus_root: str, tmp_path: P
             taken_away, new = await it.ask("kimi", headers=ann), await it.ask("kimi", headers=bob)
 
     assert [a.status for a in (open_to_all, without, with_key, taken_away, new)] == [200, 401, 200, 401, 200]
+
+
+async def test_workers_that_have_new_settings_at_different_times_lose_no_request(nats_url: str, bus_root: str) -> None:
+    async with simulators(1) as one:
+        old = {"providers": providers(one), "models": {"old": {"targets": targets(FINE)}}}
+        new = {"providers": providers(one), "models": {"new": {"targets": targets(FINE)}}}
+        async with pipeline(nats_url, bus_root, old) as it, anyio.create_task_group() as tasks:
+            statuses: list[int] = []
+
+            async def ask(model: str) -> None:
+                statuses.append((await it.ask(model)).status)
+
+            await it.reload_apart(new, "ingress")
+            tasks.start_soon(ask, "new")  # which the upstream worker doesn't know yet
+            await anyio.sleep(0.2)
+            assert statuses == []
+            await it.reload_apart(new, "upstream")
+            await it.reload_apart(old, "ingress")
+            tasks.start_soon(ask, "old")  # which it doesn't know any more
+
+    assert statuses == [200, 200]
