@@ -63,7 +63,8 @@ class Ingress:
         return web.json_response({"status": "ok"})
 
     async def metrics(self, http: web.Request) -> web.Response:
-        """This worker's figures, and those of every worker that was heard. No client's name, no key."""
+        """This worker's figures, and those of every worker that was heard; for clients, where those have keys."""
+        self._intake.known(http)
         body = self._worker.exposition(fleet=True)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 

@@ -39,6 +39,10 @@ class Intake:
         """The client's name; raises Refused for a wrong key, or when there is no room."""
         if self._worker.is_draining or self._worker.in_flight >= self._settings.ingress.max_in_flight:
             raise Refused(fault(503, "overloaded", "Moontide has too many requests in hand.", retry_after_s=1))
+        return self.known(http)
+
+    def known(self, http: web.Request) -> str | None:
+        """The client's name, however much there is to do; raises Refused for a wrong key."""
         if self._client_keys is None:
             return None
         key = _presented_key(http)

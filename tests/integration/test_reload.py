@@ -187,6 +187,11 @@ async def test_what_a_removed_provider_has_in_hand_is_finished(nats_url: str, bu
     assert (received(two[0]), received(two[1])) == (1, 1)
 
 
+async def scraped(it: Pipeline, headers: dict[str, str]) -> int:
+    async with it.http.get(f"{it.url}/metrics", headers=headers) as answer:
+        return answer.status
+
+
 async def test_client_keys_come_and_go(nats_url: str, bus_root: str, tmp_path: Path) -> None:
     keys = tmp_path / "keys.yaml"
     keys.write_text("ann: ck-key-of-ann\n")
@@ -202,6 +207,9 @@ async def test_client_keys_come_and_go(nats_url: str, bus_root: str, tmp_path: P
             assert await it.reload(locked)
             taken_away, new = await it.ask("kimi", headers=ann), await it.ask("kimi", headers=bob)
 
+            figures = [await scraped(it, headers) for headers in ({}, ann, bob)]
+
+    assert figures == [401, 401, 200]
     assert [a.status for a in (open_to_all, without, with_key, taken_away, new)] == [200, 401, 200, 401, 200]
 
 

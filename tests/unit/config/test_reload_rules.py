@@ -75,11 +75,12 @@ def test_the_files_that_settings_come_from_are_those_that_they_name(tmp_path: Pa
         "  b: {kind: vertex, credentials: 'file:account'}\n"
         "  c: {kind: vertex, credentials: 'env:GCP'}\n"
         "  d: {kind: moonshot, api_key: 'env:K'}\n"
+        "  e: {kind: vertex, credentials: 'file:nowhere'}\n"
     )
 
     found = files_of(environ={"GCP": "/x/gcp.json", "K": "sk-key-1"}, file=file)
 
-    named = ("keys.yaml", "not-there", "account", "gcp.json")
+    named = ("keys.yaml", "not-there", "account", "gcp.json", "nowhere")
     assert found == {str(file), "/x/gcp.json", *(str(tmp_path / name) for name in named)}
 
 
