@@ -25,4 +25,4 @@ def remedy(provider: str, why: str) -> str:
     again = f"`moontide providers reset {provider}` has it asked again at once"
     if why == Verdict.QUOTA.value:
         return f"Whoever runs Moontide: top up the account; {again}."
-    return f"Whoever runs Moontide: mend providers.{provider}.api_key, which is taken up without a restart; {again}."
+    return f"Whoever runs Moontide: mend the key of providers.{provider}, which is taken up without a restart; {again}."

@@ -15,7 +15,7 @@ FAULT = Fault(
 
 @pytest.mark.parametrize(
     ("verdict", "remedy"),
-    [(Verdict.AUTH, "mend providers.moonshot.api_key"), (Verdict.QUOTA, "top up the account")],
+    [(Verdict.AUTH, "mend the key of providers.moonshot"), (Verdict.QUOTA, "top up the account")],
 )
 def test_a_refused_key_is_told_with_its_remedy_and_without_the_providers_words(verdict: Verdict, remedy: str) -> None:
     told = in_our_words("moonshot", verdict, FAULT)
