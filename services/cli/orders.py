@@ -83,7 +83,7 @@ def heeded() -> list[signal.Signals]:
 def has_terminal() -> bool:
     """Whether the process has a controlling terminal: one that was closed is none any more."""
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
     except OSError:
         return False
     return True

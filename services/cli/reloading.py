@@ -56,6 +56,10 @@ class Reloading:
         except MoontideError as error:
             self._refused([str(error)])
             return False
+        except Exception as error:
+            logger.error("config.failed", exc_info=error)
+            self._refused([f"the new settings could not be taken: {type(error).__name__}; the log says more"])
+            return False
         for commit in commits:
             commit()
         self.loaded = fresh

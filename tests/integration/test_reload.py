@@ -162,6 +162,17 @@ async def test_settings_that_are_wrong_leave_the_others_in_force(nats_url: str, 
     assert "models.*.targets[1].provider: no provider is called p2" in problem
 
 
+async def test_whatever_goes_wrong_with_new_settings_the_others_stay(nats_url: str, bus_root: str) -> None:
+    async with simulators(1) as one:
+        config = {"providers": providers(one), "models": {"*": {"targets": targets(FINE)}}}
+        async with pipeline(nats_url, bus_root, config) as it:
+            with capture_logs() as logs:
+                assert not await it.reload({"models": RecursionError})  # what no loader was made for
+            assert (await it.ask("kimi")).status == 200
+
+    assert "config.refused" in {entry["event"] for entry in logs}
+
+
 async def test_what_a_removed_provider_has_in_hand_is_finished(nats_url: str, bus_root: str) -> None:
     async with simulators(2) as two:
         both = providers(two)
