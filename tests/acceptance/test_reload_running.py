@@ -80,6 +80,17 @@ def test_a_changed_file_is_taken_up_by_every_process_without_losing_a_request(ru
     assert {digest for digest, _ in before} != {digest for digest, _ in after}
 
 
+def test_detection_of_loops_can_be_switched_on_while_it_runs(running: Reloadable) -> None:
+    model = {"targets": [{"provider": "sim", "model": "sim/loop"}], "repeat": {"action": "stop"}}
+    running.write(models={**json.loads(running.file.read_text())["models"], "looping": model})
+
+    def is_stopped() -> bool:
+        answer = running.chat("looping").json
+        return bool(answer.get("choices")) and answer["choices"][0]["finish_reason"] == "repeat"
+
+    until(is_stopped, "the end of a loop")
+
+
 def test_a_file_that_is_wrong_changes_nothing_and_says_where(running: Reloadable) -> None:
     text = running.file.read_text()
     before = running.settings_of_workers()
