@@ -42,6 +42,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     param: str | None = None
     retry_after_s: float | None = None
     body: str | None = None  # the provider's own error body, handed on as it is
+    should_retry: bool | None = None  # the provider's `x-should-retry`
 
 
 class Body(Struct, frozen=True, kw_only=True):
@@ -234,6 +235,14 @@ class Done(Struct, frozen=True, kw_only=True, tag="done.v1", tag_field="type"):
     fault: Fault | None = None
 
 
+class Sample(Struct, frozen=True, kw_only=True, array_like=True):
+    """One figure of a worker, as `/metrics` shows it."""
+
+    name: str  # without the prefix `moontide_`
+    value: float
+    labels: dict[str, str] = {}
+
+
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field="type"):
     """A worker's sign of life, each second."""
 
@@ -248,6 +257,10 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field
     capacity: int
     draining: bool = False
     seal_key: str | None = None  # an upstream worker's public key (hex)
+    settings: str = ""  # digest of the settings in force: workers that took the same file have the same
+    generation: int = 0  # how many settings the worker's process has had; 0 = it doesn't say
+    settings_at: float = 0.0  # when they came into force
+    samples: list[Sample] = []  # what the worker counts and measures
 
 
 class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_field="type"):

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import anyio
@@ -23,10 +23,13 @@ from anyio.abc import TaskGroup
 
 from shared.bus import Bus, BusUnavailable, Delivery, Handler, Subscription
 from shared.cancels import Cancels
+from shared.config.loader import Loaded
+from shared.config.reload import Stamp
 from shared.contracts import Accepted, CallOutcome, Cancel, End, Event, Fault, Heartbeat, Job, Struct, decode, encode
 from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
 from shared.legs import FramesLost, LegWriter
+from shared.metrics import MOST_IN_BEAT, Metrics, exposition
 from shared.offers import offer
 from shared.roster import BEAT_S, GREETING_S, Roster
 from shared.subjects import Leg, Stage, Subjects
@@ -35,6 +38,10 @@ from shared.version import version
 log = structlog.get_logger("worker")
 
 Handle = Callable[[Job, LegWriter], Awaitable[None]]
+Commit = Callable[[], None]
+Prepare = Callable[[Loaded], Awaitable[Commit]]
+"""Makes ready for new settings, or raises MoontideError and leaves everything as it is; what it gives puts them into
+force, without waiting and without failing."""
 
 
 class Awaiting(Protocol):
@@ -51,6 +58,7 @@ class Identity:
     instance: str
     capacity: int  # jobs, or requests, in hand at a time
     seal_key: str | None = None  # public key (hex) that client secrets are sealed to
+    is_scraped: bool = False  # it shows its figures itself, and they need not travel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +94,15 @@ class Worker:
         self._newcomer = anyio.Event()  # somebody has been heard for the first time
         self._started_at = time.time()
         self._tasks: TaskGroup
+        self._prepares: list[Prepare] = []
+        self.stamp: Stamp | None = None  # of the settings in force
+        self.metrics = Metrics()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Worker]:
         """Subscribed, beating and taking jobs inside the block; drains when it is left."""
         async with anyio.create_task_group() as self._tasks:
-            self.bus.on_reconnect(lambda: self.inbox.catch_up_all(self.start_soon))
+            self.bus.on_reconnect(self._reconnected)
             await self.inbox.listen()
             await self.cancels.listen()
             await self.bus.subscribe(self.subjects.workers, self._on_heartbeat)
@@ -109,6 +120,31 @@ class Worker:
     def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Runs `work` in the worker's task group."""
         self._tasks.start_soon(work, *args)  # type: ignore[arg-type]
+
+    # -- new settings
+
+    def on_settings(self, prepare: Prepare) -> None:
+        """Has a service hear of new settings."""
+        self._prepares.append(prepare)
+
+    async def prepared(self, loaded: Loaded) -> list[Commit]:
+        """What puts new settings into force here; raises MoontideError where they can't be."""
+        return [await prepare(loaded) for prepare in self._prepares]
+
+    def resize(self, capacity: int, drain_s: float) -> None:
+        """How much it takes from now on; what is in hand stays in hand."""
+        self.identity = replace(self.identity, capacity=capacity)
+        self._drain_s = drain_s
+        self._change()
+
+    async def has_settings(self, stamp: Stamp) -> None:
+        """Shows from now on that these are in force."""
+        self.stamp = stamp
+        await self._beat()
+
+    def _reconnected(self) -> None:
+        self.metrics.add("bus_reconnects")
+        self.inbox.catch_up_all(self.start_soon)
 
     async def _drain(self) -> None:
         """Takes nothing new and waits for what is in hand, up to the deadline."""
@@ -153,9 +189,10 @@ class Worker:
             self.inbox.look_after(self.start_soon)
             self.roster.sweep(self.inbox.producers())
 
-    async def _beat(self) -> None:
+    def sign_of_life(self) -> Heartbeat:
+        """How this worker is now."""
         me = self.identity
-        beat = Heartbeat(
+        return Heartbeat(
             service=me.service,
             instance=me.instance,
             version=version(),
@@ -167,11 +204,28 @@ class Worker:
             capacity=me.capacity,
             draining=self._draining,
             seal_key=me.seal_key,
+            **self._stamped(),
         )
+
+    async def _beat(self) -> None:
+        subject = self.subjects.worker(self.identity.service, self.instance)
         try:
-            await self.bus.publish(self.subjects.worker(me.service, me.instance), encode(beat))
+            await self.bus.publish(subject, encode(self.sign_of_life()))
         except BusUnavailable as error:
             log.warning("worker.beat_lost", error=str(error))
+
+    def _stamped(self) -> dict[str, Any]:
+        travelling = [] if self.identity.is_scraped else self.metrics.samples()[:MOST_IN_BEAT]
+        facts: dict[str, Any] = {"samples": travelling}
+        if self.stamp is not None:
+            stamp = self.stamp
+            facts |= {"settings": stamp.digest, "generation": stamp.generation, "settings_at": stamp.at}
+        return facts
+
+    def exposition(self, fleet: bool = False) -> bytes:
+        """The text of `GET /metrics`: of this worker, or of all that were heard."""
+        others = [beat for beat in self.roster.live() if beat.instance != self.instance] if fleet else []
+        return exposition([self.sign_of_life(), *others], self.metrics, self.instance)
 
     async def _on_heartbeat(self, message: Delivery) -> None:
         try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -28,6 +26,7 @@ from shared.bus.nats import NatsBus
 from shared.config import Loaded, Settings
 from shared.errors import MoontideError
 from shared.subjects import Subjects
+from shared.worker import Worker
 
 IN_ORDER = (
     "recorder",
@@ -37,7 +36,6 @@ IN_ORDER = (
     "ingress",
 )  # they stop the other way round: nothing is cut off
 READY_WITHIN_S = 10.0
-PARENT_LOOK_S = 1.0
 SERVICE_PATIENCE_S = 5.0  # with a NATS server that may be starting just now
 COMMAND_PATIENCE_S = 1.0  # of somebody at a terminal
 
@@ -97,6 +95,7 @@ class Running:
     """The services of this process."""
 
     listening: Listening | None = None
+    workers: list[Worker] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -117,39 +116,17 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
 async def _enter(stack: AsyncExitStack, name: str, bus: NatsBus, loaded: Loaded, state: Running) -> None:
     settings = loaded.settings
     if name == "recorder":
-        await stack.enter_async_context(run_recorder(bus, settings))
+        worker = await stack.enter_async_context(run_recorder(bus, settings))
     elif name == "upstream":
-        await stack.enter_async_context(run_upstream(bus, settings, loaded.secrets))
+        worker = await stack.enter_async_context(run_upstream(bus, settings, loaded.secrets))
     elif name == "normalizer":
-        await stack.enter_async_context(run_normalizer(bus, settings))
+        worker = await stack.enter_async_context(run_normalizer(bus, settings))
     elif name == "sentinel":
-        await stack.enter_async_context(run_sentinel(bus, settings))
+        worker = await stack.enter_async_context(run_sentinel(bus, settings))
     else:
         state.listening = await stack.enter_async_context(run_ingress(bus, settings, loaded.client_keys))
-
-
-async def until_told_to_stop(parent: int | None = None) -> None:
-    """Returns at SIGINT or SIGTERM, when the terminal is closed, and when the parent that is named is gone."""
-    async with anyio.create_task_group() as tasks:
-        if parent is not None:
-            tasks.start_soon(_stop_without, parent, tasks.cancel_scope)
-        with anyio.open_signal_receiver(*_stop_signals()) as signals:
-            async for _ in signals:
-                tasks.cancel_scope.cancel()
-                break
-
-
-async def _stop_without(parent: int, scope: anyio.CancelScope) -> None:
-    """A killed `up` can't stop its workers: an orphan has another parent (not so on Windows)."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells
-        await anyio.sleep(PARENT_LOOK_S)
-    scope.cancel()
-
-
-def _stop_signals() -> list[signal.Signals]:
-    hangup = getattr(signal, "SIGHUP", None)  # not on Windows; `nohup` ignores it
-    listens = hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([hangup] if hangup is not None and listens else [])]
+        worker = state.listening.worker
+    state.workers.append(worker)
 
 
 async def until_ready(listening: Listening) -> list[str]:

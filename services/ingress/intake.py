@@ -39,19 +39,23 @@ VISIT = web.RequestKey("visit", Visit)
 class Intake:
     """Raises Refused wherever a request gets no further."""
 
-    def __init__(self, settings: Settings, client_keys: ClientKeys | None, worker: Worker) -> None:
+    def __init__(self, settings: Settings, client_keys: ClientKeys | None, worker: Worker, sealer: Sealer) -> None:
         self._settings = settings
         self._client_keys = client_keys
         self._worker = worker
-        self._sealer = Sealer(worker.roster)
+        self._sealer = sealer
 
     def client(self, http: web.Request) -> str | None:
         """The client's name; raises Refused for a wrong key, or when there is no room."""
         if self._worker.is_draining or self._worker.in_flight >= self._settings.ingress.max_in_flight:
             raise Refused(fault(503, "overloaded", "Moontide has too many requests in hand.", retry_after_s=1))
-        name = None if self._client_keys is None else _name_of_client(self._client_keys, http)
+        name = self.known(http)
         http[VISIT] = Visit(name)
         return name
+
+    def known(self, http: web.Request) -> str | None:
+        """The client's name, however much there is to do; raises Refused for a wrong key."""
+        return None if self._client_keys is None else _name_of_client(self._client_keys, http)
 
     def secret(self, http: web.Request) -> Sealed | None:
         """The client's own provider key, sealed: only where Moontide has no client keys of its own."""

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from services.ingress.app import Ingress
+from services.ingress.app import Doors, Ingress, Shared
+from services.ingress.ledger import Ledger
+from services.ingress.memory import Memory
+from services.ingress.refusals import Refusals
 from services.ingress.rules.account import account
+from services.ingress.sealer import Sealer
 from services.ingress.unreadable import SERVER, without_contents
 from shared.bus import Bus
-from shared.config import Settings
+from shared.config import Loaded, Settings
 from shared.config.client_keys import ClientKeys
 from shared.contracts import Done, Head, HttpRequest
 from shared.errors import MoontideError
 from shared.ids import new_instance
 from shared.subjects import Subjects
-from shared.worker import Identity, Worker
+from shared.worker import Commit, Identity, Worker
 
 SHUTDOWN_S = 1.0  # what connections get once their exchanges are over
 
@@ -43,12 +47,33 @@ class Listening:
 async def ingress(bus: Bus, settings: Settings, client_keys: ClientKeys | None) -> AsyncIterator[Listening]:
     """Answers HTTP while the block lasts; exchanges in hand are finished on the way out."""
     capacity = settings.ingress.max_in_flight
-    identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity)
+    identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity, is_scraped=True)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.ingress.drain_s)
     logging.getLogger(SERVER).addFilter(without_contents)
-    service = Ingress(settings, client_keys, worker, print_account)
+    ledger = Ledger(settings, worker.metrics, print_account)
+    shared = Shared(
+        worker=worker,
+        sealer=Sealer(worker.roster),
+        memory=Memory(worker, settings.bus.capture.max_age_s),
+        tell=ledger.tell,
+    )
+    refusals = Refusals(worker, settings.ingress.refused_per_s)
+    doors = Doors(Ingress(settings, client_keys, shared), refusals)
+
+    async def prepare(loaded: Loaded) -> Commit:
+        fresh = Ingress(loaded.settings, loaded.client_keys, shared)
+
+        def commit() -> None:
+            doors.now = fresh
+            refusals.allow(loaded.settings.ingress.refused_per_s)
+            ledger.adopt(loaded.settings)
+            worker.resize(loaded.settings.ingress.max_in_flight, loaded.settings.ingress.drain_s)
+
+        return commit
+
+    worker.on_settings(prepare)
     runner = web.AppRunner(
-        service.application(),
+        doors.application(settings.ingress.max_body_bytes),
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=settings.ingress.keepalive_s,
@@ -61,7 +86,7 @@ async def ingress(bus: Bus, settings: Settings, client_keys: ClientKeys | None) 
         async with worker.running():
             site, url = await _listen(runner, settings.ingress.host, settings.ingress.port)
             try:
-                yield Listening(worker, url, service.missing)
+                yield Listening(worker, url, lambda: doors.now.missing())
             finally:
                 await site.stop()
     finally:

@@ -42,6 +42,11 @@ class Refusals:
         self._strangers = Allowance(strangers_per_s)
         self._monotonic = monotonic
 
+    def allow(self, strangers_per_s: float) -> None:
+        """What is recorded of callers without a valid key, from now on."""
+        if strangers_per_s != self._strangers.per_s:
+            self._strangers = Allowance(strangers_per_s)
+
     @property
     def middleware(self) -> Middleware:
         @web.middleware
@@ -61,6 +66,7 @@ class Refusals:
         id = new_id()
         refusal = dialect_of(http).refusal(found, id)
         reply = error_reply(refusal, found, {REQUEST_ID_HEADER: id})
+        self._worker.metrics.add("refusals", str(found.status), found.code)
         found = msgspec.structs.replace(found, message=scrub(found.message[:MESSAGE_CHARACTERS]))
         why, path = found.message, shown_path(http.raw_path)
         log.info("request.refused", request=id, method=http.method, path=path, status=found.status, why=why)

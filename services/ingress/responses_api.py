@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -9,6 +10,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from services.ingress.answers import STREAM_HEADERS, Plain, Streamed
 from services.ingress.dialects import RESPONSES
@@ -31,24 +33,16 @@ CANCELLED_WITHIN_S = 5.0  # in which a call that was told to stop has ended
 
 
 class ResponsesApi:
-    def __init__(self, settings: Settings, worker: Worker, intake: Intake, launch: Launch) -> None:
+    def __init__(self, settings: Settings, memory: Memory, worker: Worker, intake: Intake, launch: Launch) -> None:
         self._settings = settings
         self._worker = worker
         self._intake = intake
         self._launch = launch
-        self._memory = Memory(worker, settings.bus.capture.max_age_s)
-
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        router.add_post(RESPONSES_PATH, self._create)
-        router.add_post(f"{RESPONSES_PATH}/input_tokens", self._count)
-        router.add_get(f"{RESPONSES_PATH}/{{id}}", self._get)
-        router.add_delete(f"{RESPONSES_PATH}/{{id}}", self._delete)
-        router.add_post(f"{RESPONSES_PATH}/{{id}}/cancel", self._cancel)
-        router.add_get(f"{RESPONSES_PATH}/{{id}}/input_items", self._input_items)
+        self._memory = memory
 
     # -- asking
 
-    async def _create(self, http: web.Request) -> web.StreamResponse:
+    async def create(self, http: web.Request) -> web.StreamResponse:
         client = self._intake.client(http)
         body = await self._intake.body(http)
         asked = await self._asked(body, client)
@@ -91,7 +85,7 @@ class ResponsesApi:
             return _json(answering.codec().response, headers)
         return await self._streamed(http, answering, -1, headers)
 
-    async def _count(self, http: web.Request) -> web.StreamResponse:
+    async def count(self, http: web.Request) -> web.StreamResponse:
         """An estimate: nothing is asked of a provider, and nothing is recorded."""
         client = self._intake.client(http)
         asked = await self._asked(await self._intake.body(http), client)
@@ -100,7 +94,7 @@ class ResponsesApi:
 
     # -- coming back
 
-    async def _get(self, http: web.Request) -> web.StreamResponse:
+    async def get(self, http: web.Request) -> web.StreamResponse:
         remembered = await self._remembered(http)
         if http.query.get("stream") != "true":
             return _json(remembered.response(), remembered.answering.headers)
@@ -111,7 +105,7 @@ class ResponsesApi:
             raise Refused(fault(400, "invalid_request", message, param="starting_after")) from None
         return await self._streamed(http, remembered.answering, after, remembered.answering.headers)
 
-    async def _delete(self, http: web.Request) -> web.StreamResponse:
+    async def delete(self, http: web.Request) -> web.StreamResponse:
         """Forgotten by this API; the record stays until its time."""
         remembered = await self._remembered(http)
         id = remembered.answering.frame.id
@@ -119,7 +113,7 @@ class ResponsesApi:
         await self._worker.bus.flush()
         return web.json_response({"id": f"resp_{id}", "object": "response", "deleted": True})
 
-    async def _cancel(self, http: web.Request) -> web.StreamResponse:
+    async def cancel(self, http: web.Request) -> web.StreamResponse:
         remembered = await self._remembered(http)
         if not remembered.answering.frame.request.wire.background:
             message = "Only a background response can be cancelled: of any other one, close the connection."
@@ -137,7 +131,7 @@ class ResponsesApi:
                 async for _ in following:
                     pass
 
-    async def _input_items(self, http: web.Request) -> web.StreamResponse:
+    async def input_items(self, http: web.Request) -> web.StreamResponse:
         remembered = await self._remembered(http)
         frame = remembered.answering.frame
         data = listed(frame.request.wire.input, frame.id)
@@ -169,6 +163,16 @@ class ResponsesApi:
 
     def _is_dead(self, recall: Recall) -> bool:
         return recall.ingress is not None and self._worker.roster.is_gone(recall.ingress)
+
+
+ROUTES: tuple[tuple[str, str, Callable[[ResponsesApi], Handler]], ...] = (
+    ("POST", RESPONSES_PATH, lambda api: api.create),
+    ("POST", f"{RESPONSES_PATH}/input_tokens", lambda api: api.count),
+    ("GET", f"{RESPONSES_PATH}/{{id}}", lambda api: api.get),
+    ("DELETE", f"{RESPONSES_PATH}/{{id}}", lambda api: api.delete),
+    ("POST", f"{RESPONSES_PATH}/{{id}}/cancel", lambda api: api.cancel),
+    ("GET", f"{RESPONSES_PATH}/{{id}}/input_items", lambda api: api.input_items),
+)
 
 
 def _needs_stream(asked: Asked, background: bool | None, settings: Settings, model: Model) -> bool:

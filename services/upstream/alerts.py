@@ -36,7 +36,7 @@ class Alerts:
     """What one worker tells."""
 
     def __init__(self, receivers: tuple[Receiver, ...], session: aiohttp.ClientSession, worker: Worker) -> None:
-        self._receivers = receivers
+        self.receivers = receivers
         self._session = session
         self._worker = worker
         self._incidents = Incidents()
@@ -62,7 +62,7 @@ class Alerts:
         if note.state.why == Verdict.QUOTA.value and not note.is_recovery:
             note = await self._with_figure(note)
         log.warning("alert.told", provider=note.provider, text=note.text)
-        for receiver in self._receivers:
+        for receiver in self.receivers:
             await self._deliver(receiver, note)
 
     async def _with_figure(self, note: Note) -> Note:

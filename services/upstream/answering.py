@@ -18,6 +18,7 @@ from services.upstream.calls import Asking
 from services.upstream.desk import Desk
 from services.upstream.relay import Ending
 from services.upstream.rules.continuation import TextSoFar, continued_body, may_be_continued
+from services.upstream.rules.remedies import in_our_words
 from services.upstream.rules.retries import Standing, Step
 from services.upstream.rules.sessions import tokens_of
 from services.upstream.rules.tally import Tally
@@ -30,6 +31,8 @@ from shared.legs import LegWriter
 from shared.subjects import call_after
 
 log = structlog.get_logger("upstream")
+
+FIGURES = {"retried": "retries", "failed-over": "failovers", "continued": "continuations"}
 
 
 class Answering:
@@ -71,7 +74,7 @@ class Answering:
         while step is not None:
             ending = await self._one_call(step.target)
             following = self._judged(step, ending)
-            await self._end_leg(ending, following)
+            await self._end_leg(step, ending, following)
             if following is not None:
                 await self._turn_to(following, step, ending)
             step = following
@@ -101,10 +104,14 @@ class Answering:
         self._text.begin_call()
         client = self._job.request.client or self._job.request.peer or ""
         try:
-            async with desk.gates.through(target.provider, client, self._tokens):
-                desk.board.called(target)
+            async with desk.gates.through(target.provider, client, self._tokens) as passage:
+                if desk.is_current(target.provider):
+                    desk.board.called(target)
                 route = desk.caller.route(self._model, target)
-                return await desk.caller.call(route, asking, self._leg, self._heard)
+                ending = await desk.caller.call(route, asking, self._leg, self._heard)
+                usage = self._leg.so_far().get("usage")
+                passage.used_tokens = usage.total_tokens if usage else None
+                return ending
         except Refused as refused:
             return Ending("refused", refused.fault, called=False)
 
@@ -143,6 +150,9 @@ class Answering:
         return self._desk.continues(target) and self._may_be_continued and self._text.prefix is not None
 
     def _succeeded(self, target: Target) -> None:
+        self._desk.worker.metrics.add("calls", target.provider, "ok")
+        if not self._desk.is_current(target.provider):
+            return
         self._desk.board.succeeded(target)
         first_byte_s = self._leg.so_far().get("first_byte_s")
         if first_byte_s is not None:
@@ -151,15 +161,29 @@ class Answering:
     def _failed(self, target: Target, ending: Ending, fault: Fault) -> None:
         judgement = judge(fault)
         self._tries.failed(target, judgement, time.monotonic())
-        if ending.called:
-            our_key = self._desk.caller.has_own_key(target.provider) or self._job.secret is None
-            self._desk.board.failed(target, judgement, fault, our_key)
+        if not ending.called:
+            return
+        desk = self._desk
+        desk.worker.metrics.add("calls", target.provider, judgement.verdict.value)
+        if desk.is_current(target.provider):
+            provider = desk.settings.providers[target.provider]
+            desk.board.failed(target, provider, judgement, fault, self._is_our_key(target))
 
-    async def _end_leg(self, ending: Ending, following: Step | None) -> None:
-        facts: dict[str, Any] = {"fault": ending.fault, "calls": 1 if ending.called else 0}
+    def _is_our_key(self, target: Target) -> bool:
+        return self._desk.caller.has_own_key(target.provider) or self._job.secret is None
+
+    async def _end_leg(self, step: Step, ending: Ending, following: Step | None) -> None:
+        facts: dict[str, Any] = {"fault": self._told(step.target, ending), "calls": 1 if ending.called else 0}
         if following is not None:
             facts |= {"next_call": call_after(self._call), "continued": self._goes_on}
         await self._leg.end(self._desk.worker.end(self._leg, ending.outcome, **facts))
+
+    def _told(self, target: Target, ending: Ending) -> Fault | None:
+        """The fault as the client may see it."""
+        fault = ending.fault
+        if fault is None or not ending.called or not self._is_our_key(target):
+            return fault
+        return in_our_words(target.provider, judge(fault).verdict, fault)
 
     async def _turn_to(self, following: Step, step: Step, ending: Ending) -> None:
         """The leg is the next call's from here on."""
@@ -187,6 +211,7 @@ class Answering:
             name, prefix = "continued", self._text.prefix
             facts["content_characters"] = len(prefix.content) if prefix else 0
             facts["reasoning_characters"] = len(prefix.reasoning) if prefix else 0
+        self._desk.worker.metrics.add(FIGURES[name], following.target.provider, str(facts["why"]))
         log.info(f"call.{name}", **facts)
         await self._desk.worker.event(self._job.id, name, self._call, **facts)
 

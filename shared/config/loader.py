@@ -19,7 +19,7 @@ from shared.config.defaults import completed, expanded, with_providers
 from shared.config.document import read_document
 from shared.config.environment import CONFIG, read_environment
 from shared.config.layers import COMMAND_LINE, Layer, Path, key_text, overlaid
-from shared.config.references import resolved, with_absolute_files
+from shared.config.references import files_named, resolved, with_absolute_files
 from shared.config.rules import broken_rules
 from shared.config.schema import Findings, as_settings, checked, shape
 from shared.config.settings import Settings
@@ -53,15 +53,42 @@ def load(
     line says, as nested mappings; a None in it says nothing. `services` are those that this process runs:
     only their secrets are looked up (None: everybody's).
     """
-    name = str(file) if file else environ.get(CONFIG, "").strip() or None
+    name = _name_of(file, environ)
+    layer, problems = _layered(environ, name, overrides or {})
+    return _checked(layer, problems, name, environ, services)
+
+
+def files_of(
+    *,
+    environ: Mapping[str, str],
+    file: str | FilePath | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    services: Collection[str] | None = None,
+) -> frozenset[str]:
+    """The files that `load` would read, as far as they can be known: a change in one of them may be new settings."""
+    name = _name_of(file, environ)
+    found = {name} if name else set()
+    try:
+        layer, _ = _layered(environ, name, overrides or {})
+    except ConfigError:
+        return frozenset(found)
+    return frozenset(found | files_named(layer.values, services, environ))
+
+
+def _name_of(file: str | FilePath | None, environ: Mapping[str, str]) -> str | None:
+    return str(file) if file else environ.get(CONFIG, "").strip() or None
+
+
+def _layered(environ: Mapping[str, str], name: str | None, overrides: Mapping[str, Any]) -> tuple[Layer, list[Problem]]:
+    """All that was said, the later over the earlier; raises ConfigError where the file can't be read at all."""
     layer, problems = _read_file(name)
     if problems and not layer.values:
         raise ConfigError(problems)
     layer, more = read_environment(environ, with_providers(layer, environ))
-    layer = overlaid(layer, overrides or {}, lambda _: COMMAND_LINE)
+    layer = overlaid(layer, overrides, lambda _: COMMAND_LINE)
     layer = completed(layer, environ)
     layer = with_absolute_files(layer, lambda path: _folder_of(layer, name, path), environ)
-    return _checked(layer, [*problems, *more], name, environ, services)
+    return layer, [*problems, *more]
 
 
 def _read_file(name: str | None) -> tuple[Layer, list[Problem]]:

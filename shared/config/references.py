@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path as FilePath
 from typing import Any
 
 from shared.config.defaults import expanded
@@ -11,6 +12,8 @@ from shared.config.layers import Layer, Path, at, with_value
 from shared.config.schema import Findings
 from shared.errors import SecretError
 from shared.secrets import Secret, Secrets, is_reference, resolve_all
+
+LONGEST_PATH = 4096  # characters; anything longer is the key itself
 
 NEEDED_BY: tuple[tuple[Path, frozenset[str] | None], ...] = (  # None = every service
     (("bus", "credentials"), None),
@@ -41,6 +44,31 @@ def with_absolute_files(layer: Layer, folder_of: Callable[[Path], str], environ:
             value = f"file:{expanded(place, environ)}"
             layer = with_value(layer, path, value, {path: layer.origin(path)})
     return layer
+
+
+def files_named(values: Any, services: Collection[str] | None, environ: Mapping[str, str]) -> set[str]:
+    """The files that secrets come from, those included whose path is the secret (a service account's key)."""
+    found: set[str] = set()
+    for path, reference in references(values, services):
+        name = reference.removeprefix("file:") if reference.startswith("file:") else None
+        if name is not None:
+            found.add(name)
+        if path[-1] == "credentials" and path[0] == "providers":
+            found |= _behind(reference, name, environ)
+    return found
+
+
+def _behind(reference: str, name: str | None, environ: Mapping[str, str]) -> set[str]:
+    """The file whose path a variable or another file holds."""
+    if name is not None:
+        try:
+            text = FilePath(name).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return set()
+    else:
+        text = environ.get(reference.removeprefix("env:"), "")
+    text = text.strip()
+    return {os.path.expanduser(text)} if text and len(text) < LONGEST_PATH and not text.startswith("{") else set()
 
 
 def resolved(values: Any, services: Collection[str] | None, environ: Mapping[str, str], findings: Findings) -> Secrets:

@@ -112,6 +112,13 @@ class Recorder(Section, frozen=True, kw_only=True):
     drain_s: Seconds = 30.0
 
 
+class MetricsPort(Section, frozen=True, kw_only=True):
+    """Where a worker that has no HTTP side answers `GET /metrics` and `/healthz`."""
+
+    host: str = "127.0.0.1"
+    port: Port | None = None  # None = nowhere; its heartbeats say the same to the ingress
+
+
 class Log(Section, frozen=True, kw_only=True):
     """What goes to stderr."""
 
@@ -227,6 +234,7 @@ class Settings(Section, frozen=True, kw_only=True):
     sentinel: Sentinel = Sentinel()
     recorder: Recorder = Recorder()
     log: Log = Log()
+    metrics: MetricsPort = MetricsPort()
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}  # by name or glob
     routes: tuple[Route, ...] = ()  # the first that fits wins

@@ -58,7 +58,7 @@ class Allowance:
     """So many a second, and no more than a few seconds' worth at once."""
 
     def __init__(self, per_s: float) -> None:
-        self._per_s = per_s
+        self.per_s = per_s
         self._most = per_s * BURST_S
         self._left = self._most
         self._at: float | None = None
@@ -68,7 +68,7 @@ class Allowance:
         """How many were turned away since the last one that wasn't; None where this one is."""
         passed = now - self._at if self._at is not None else 0.0
         self._at = now
-        self._left = min(self._most, self._left + passed * self._per_s)
+        self._left = min(self._most, self._left + passed * self.per_s)
         if self._left < 1:
             self._missed += 1
             return None

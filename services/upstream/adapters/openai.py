@@ -56,6 +56,7 @@ class OpenAI:
         name = target.model or request.model or ""
         _history(fields, model.repair.history_ids or self.history_ids(name))
         self.fit(fields, name, recalled)
+        self.name_session(fields, request, body, model)
         headers = {**self._headers(request), **self.more_headers(request, fields)}
         return Outgoing(path=self.chat_path(request), headers=headers, body=fields.body, changes=fields.changes)
 
@@ -65,6 +66,9 @@ class OpenAI:
 
     def fit(self, fields: Fields, model: str, recalled: Recalled) -> None:
         """Makes a request acceptable to this kind of provider."""
+
+    def name_session(self, fields: Fields, request: HttpRequest, body: bytes, model: Model) -> None:
+        """Says which conversation it is, where the provider's cache wants to know."""
 
     def more_headers(self, request: HttpRequest, fields: Fields) -> Mapping[str, str]:
         """Headers beside the client's own."""
