@@ -148,12 +148,14 @@ def _part_names(text: str | None) -> list[str]:
 def records(file: str | None) -> Iterator[Records]:
     """The records that the configuration names first; what is wrong becomes one line and an exit status."""
     try:
-        url = load(environ=os.environ, file=file, services=[]).settings.records[0].url
+        urls = load(environ=os.environ, file=file, services=["records"]).databases()
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(WRONG_USAGE) from None
+    if not urls:
+        raise click.ClickException("no sink in the configuration is a database that could be read")
     try:
-        with reading(url) as found:
+        with reading(urls[0]) as found:
             yield found
     except (NoRecords, NotFound) as error:
         raise click.ClickException(str(error)) from None
