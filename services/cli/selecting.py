@@ -86,13 +86,10 @@ def the_filter(options: dict[str, Any]) -> Filter | None:
     return Filter(**given, predicate=the_predicate(texts) if texts else None)
 
 
-def the_predicate(texts: Sequence[str]) -> Predicate:
+def the_predicate(texts: Sequence[str]) -> Predicate | None:
     """All of them at once; wrong usage, with the place, where one can't be read."""
-    now = time.time()
     try:
-        for text in texts:
-            predicate(text, now=now)
-        return predicate(" && ".join(f"({text})" for text in texts), now=now)
+        return predicate(*texts, now=time.time())
     except PredicateError as error:
         raise click.UsageError(f"--predicate: {error}") from None
 
