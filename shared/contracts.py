@@ -234,6 +234,14 @@ class Done(Struct, frozen=True, kw_only=True, tag="done.v1", tag_field="type"):
     fault: Fault | None = None
 
 
+class Lag(Struct, frozen=True, kw_only=True):
+    """How far a sink of the recorder is behind what passed."""
+
+    sink: str  # where it writes, without a password
+    messages: int
+    behind_s: float  # how long the oldest of them has been waiting
+
+
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field="type"):
     """A worker's sign of life, each second."""
 
@@ -248,6 +256,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field
     capacity: int
     draining: bool = False
     seal_key: str | None = None  # an upstream worker's public key (hex)
+    lags: tuple[Lag, ...] = ()  # of a recorder's sinks
 
 
 class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_field="type"):

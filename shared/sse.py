@@ -71,8 +71,10 @@ class SseParser:
 
     def _is_whole(self, data: bytes) -> bool:
         """Whether whole events arrived, and nothing waits for its end: the fast way of most reads."""
-        idle = self._begun and not self._buffer and not self._after_cr
-        return idle and data.endswith(b"\n\n") and b"\r" not in data
+        idle = not self._buffer and not self._after_cr and (self._begun or data[:1] not in _BOM[:1])
+        is_whole = idle and data.endswith(b"\n\n") and b"\r" not in data
+        self._begun = self._begun or is_whole
+        return is_whole
 
     def _begin(self) -> bool:
         """Skip a byte order mark; false while it may still be arriving."""

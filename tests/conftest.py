@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "tests.fixtures.backends",
+    "tests.fixtures.databases",
+    "tests.fixtures.found",
     "tests.fixtures.workspace",
     "tests.fixtures.buses",
     "tests.fixtures.gateway",

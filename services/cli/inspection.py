@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from shared.records.answers import EVENT_STREAM, merged, understood
+from shared.records.exports.whole import Whole
+from shared.records.marks import Marks
 from shared.records.queries import NotFound, Part, Records, Row
 
 PARTS = ("metadata", "request_header", "request_body", "response_header", "response_body", "error")
@@ -25,6 +27,8 @@ class Inspection:
     events: Sequence[Row]
     parts: Mapping[str, Part]
     side: Row  # the exchange's row, or the call's
+    marks: Marks
+    tool_calls: Sequence[Row]
     merges: bool = False
 
     @classmethod
@@ -35,7 +39,12 @@ class Inspection:
         if side is None:
             made = ", ".join(row["call"] for row in calls) or "none"
             raise NotFound(f"exchange {exchange['number']} has no call {call!r}; it has {made}")
-        return cls(exchange, calls, records.events(id), records.parts(id), side, merges)
+        told = (records.marks(id), records.tool_calls(id))
+        return cls(exchange, calls, records.events(id), records.parts(id), side, *told, merges)
+
+    @property
+    def whole(self) -> Whole:
+        return Whole(exchange=self.exchange, calls=self.calls, parts=self.parts, marks=self.marks)
 
     @property
     def request(self) -> Part | None:
@@ -96,7 +105,9 @@ class Inspection:
         if names:
             return {name: whole[name] for name in names}
         sent = {name: _value(part, self.merges) for name, part in self.parts.items() if part.same_as is None}
-        return {**whole, "calls": list(self.calls), "events": list(self.events), "parts": sent}
+        marks = {"category": self.marks.category, "tags": self.marks.tags, "notes": self.marks.notes}
+        rows = {"calls": self.calls, "tool_calls": self.tool_calls, "events": self.events}
+        return {**whole, "marks": marks, **{name: list(some) for name, some in rows.items()}, "parts": sent}
 
 
 def _bytes_of(part: Part | None) -> bytes:

@@ -117,7 +117,7 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
 async def _enter(stack: AsyncExitStack, name: str, bus: NatsBus, loaded: Loaded, state: Running) -> None:
     settings = loaded.settings
     if name == "recorder":
-        await stack.enter_async_context(run_recorder(bus, settings))
+        await stack.enter_async_context(run_recorder(bus, settings, loaded.secrets))
     elif name == "upstream":
         await stack.enter_async_context(run_upstream(bus, settings, loaded.secrets))
     elif name == "normalizer":

@@ -1,50 +1,85 @@
-"""An exchange as a person reads it: facts, what was said, what was mended, and when everything happened."""
+"""An exchange as a person reads it: in one line, in facts, what was said, what was mended, and when it all happened."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-import msgspec
+import click
 
+from services.cli.conversation import INDENT, Manner, answer_lines, by_place, request_lines, text_of
 from services.cli.inspection import Inspection
-from services.cli.terminal import block, visible
+from services.cli.mark import told as told_of_marks
+from services.cli.terminal import shortened, visible
 from shared.records.answers import understood
+from shared.records.differences import compared, is_same, lines_of
+from shared.records.moments import local_time
 from shared.records.queries import Part, Row
 
-SHOWN_CHARACTERS = 4000  # of one text; `--print` has all of it
 SHOWN_FACTS = 200  # characters of an event's facts
-INDENT = "  "
+SHOWN_CHANGES = 12  # lines of what a provider's answer differs in; `diff` has all of them
+WELL = ("complete", "stopped")
 
 Fact = tuple[str, str | None]
 
 
-def readable(inspection: Inspection) -> str:
+def readable(inspection: Inspection, columns: int | None = None, shows_all: bool = False) -> str:
+    """All of it; `columns` is the width of the terminal, None where there is none."""
+    manner = Manner(columns, shows_all)
+    whole = inspection.whole
+    call = (whole.answering or {}).get("call")
+    made = by_place(inspection.tool_calls, call)
+    request = whole.canonical_request or inspection.parts.get("client.request")
+    answer = whole.canonical_answer if _is_well(inspection.exchange) else None
     sections = (
-        ("", _facts(inspection.exchange)),
-        ("Request", _request(inspection)),
-        ("Answer", _answer(inspection.parts.get("client.response"))),
-        ("Provider", _provider_side(inspection)),
-        ("Timeline", _timeline(inspection)),
+        ("", [_headline(inspection), *_facts(inspection, manner)]),
+        ("Request", request_lines(request, manner)),
+        ("Answer", answer_lines(answer or inspection.parts.get("client.response"), manner, made)),
+        ("Provider", _provider_side(inspection, manner)),
+        ("Timeline", _timeline(inspection, manner)),
     )
     return "\n".join(_section(title, lines) for title, lines in sections if lines)
 
 
-def local_time(at: float) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def _section(title: str, lines: list[str]) -> str:
+    return "\n".join([click.style(f"\n== {title}", bold=True)] * bool(title) + lines)
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    return "\n".join([f"\n== {title}"] * bool(title) + list(lines))
+def _is_well(row: Row) -> bool:
+    return row["outcome"] in WELL
 
 
-def _facts(row: Row) -> list[str]:
+def _headline(inspection: Inspection) -> str:
+    """What happened, at a glance."""
+    row = inspection.exchange
+    outcome = row["outcome"] if row["state"] == "done" else row["state"]
+    total_s = f"in {row['latency_s']:.2f} s" if row["latency_s"] is not None else None
+    told = (row["status"], outcome, row["finish_reason"], total_s, _calls(row), _mended(row), _marks(inspection))
+    colour = "green" if _is_well(row) else "yellow" if row["state"] == "live" else "red"
+    return click.style(visible(_joined(f"#{row['number']}", row["model"], *told)), fg=colour, bold=True)
+
+
+def _calls(row: Row) -> str | None:
+    return f"{row['calls']} calls" if row["calls"] > 1 else None
+
+
+def _mended(row: Row) -> str | None:
+    count = sum((row["repairs"] or {}).values())
+    return f"{count} {'repair' if count == 1 else 'repairs'}" if count else None
+
+
+def _marks(inspection: Inspection) -> str:
+    return told_of_marks(inspection.marks)
+
+
+def _facts(inspection: Inspection, manner: Manner) -> list[str]:
+    row = inspection.exchange
     state = row["outcome"] if row["state"] == "done" else row["state"]
     facts: list[Fact] = [
         ("exchange", f"{row['number']}  {row['id']}"),
         ("requested", f"{local_time(row['at'])}  {row['method'] or '?'} {row['path'] or '?'}"),
-        ("client", _joined(row["client"], row["peer"])),
+        ("client", _joined(row["client"], row["peer"], row["dialect"])),
         ("status", _joined(row["status"], state, row["finish_reason"])),
         ("model", _route(row)),
         ("chatcmpl", row["completion_id"]),
@@ -53,9 +88,17 @@ def _facts(row: Row) -> list[str]:
         ("tokens", _tokens(row)),
         ("speed", _speed(row)),
         ("repairs", ", ".join(f"{name} {count}" for name, count in (row["repairs"] or {}).items())),
+        ("marks", _marks(inspection)),
         ("error", _joined(row["error_code"], row["error_message"])),
     ]
-    return [f"{name:<14} {visible(value)}" for name, value in facts if value]
+    return [_fact(name, value, manner) for name, value in facts if value]
+
+
+def _fact(name: str, value: str, manner: Manner) -> str:
+    line = f"{name:<14} {visible(value)}"
+    if manner.columns is not None and name not in ("error", "marks"):
+        line = shortened(line, manner.columns)
+    return click.style(line, fg="red") if name == "error" else line
 
 
 def _joined(*values: object) -> str:
@@ -64,14 +107,15 @@ def _joined(*values: object) -> str:
 
 def _route(row: Row) -> str:
     if not row["provider"]:
-        return visible(row["model"] or "")
+        return row["model"] or ""
     way = "stream" if row["streamed"] else "plain"
     return f"{row['model'] or '-'} -> {row['provider']}/{row['provider_model'] or '-'} ({way})"
 
 
 def _tokens(row: Row) -> str:
     names = ("prompt", "completion", "total", "cached", "reasoning")
-    return ", ".join(f"{name} {row[f'{name}_tokens']}" for name in names if row[f"{name}_tokens"])
+    counts = [f"{name} {row[f'{name}_tokens']}" for name in names if row[f"{name}_tokens"]]
+    return ", ".join(counts + ([f"${row['cost_usd']:.6f}"] if row["cost_usd"] is not None else []))
 
 
 def _speed(row: Row) -> str:
@@ -84,104 +128,50 @@ def _speed(row: Row) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
-def _request(inspection: Inspection) -> list[str]:
-    part = inspection.parts.get("client.request")
-    body = understood(part.data, part.content_type) if part else None
-    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-        return _unread(part)
-    rest = {name: value for name, value in body.items() if name not in ("messages", "tools")}
-    lines = [f"{name}: {visible(_text(value))}" for name, value in rest.items()]
-    tools = [_tool_name(tool) for tool in body.get("tools") or ()]
-    lines += [f"tools: {visible(', '.join(tools))}"] if tools else []
-    for message in body["messages"]:
-        lines += _message(message) if isinstance(message, dict) else _indented(_text(message))
-    return lines
-
-
-def _tool_name(tool: Any) -> str:
-    function = tool.get("function") if isinstance(tool, dict) else None
-    return str(function.get("name")) if isinstance(function, dict) else _text(tool)
-
-
-def _answer(part: Part | None) -> list[str]:
-    body = understood(part.data, part.content_type) if part else None
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if not isinstance(choices, list) or not choices:
-        return _unread(part)
+def _provider_side(inspection: Inspection, manner: Manner) -> list[str]:
+    """Each call: how it went, what was changed in the request, and what in the answer."""
     lines: list[str] = []
-    for choice in (choice for choice in choices if isinstance(choice, dict)):
-        message = choice.get("message")
-        lines += _message(message if isinstance(message, dict) else {})
-        lines.append(f"finish_reason: {visible(_text(choice.get('finish_reason')) or 'none')}")
-    return lines
-
-
-def _message(message: dict[str, Any]) -> list[str]:
-    """`[role]`, then what it thought, said and called, each indented."""
-    lines = [f"[{visible(_text(message.get('role')))}]"]
-    for name in ("reasoning_content", "reasoning"):
-        if message.get(name):
-            lines += [f"{INDENT}(reasoning)", *_indented(_text(message[name]))]
-    content = message.get("content")
-    if content:
-        lines += [line for piece in _pieces(content) for line in _indented(piece)]
-    for call in message.get("tool_calls") or ():
-        lines += _indented(_tool_call(call))
-    if message.get("tool_call_id"):
-        lines[0] += f" for {visible(_text(message['tool_call_id']))}"
-    return lines
-
-
-def _pieces(content: Any) -> Iterator[str]:
-    """The texts of a message; what is no text is named."""
-    for piece in content if isinstance(content, list) else [content]:
-        if isinstance(piece, dict) and piece.get("type") == "text":
-            yield _text(piece.get("text"))
-        elif isinstance(piece, dict):
-            yield f"<{_text(piece.get('type'))}>"
-        else:
-            yield _text(piece)
-
-
-def _tool_call(call: Any) -> str:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return _text(call)
-    return f"-> {_text(function.get('name'))}({_text(function.get('arguments'))})  {_text(call.get('id'))}"
-
-
-def _provider_side(inspection: Inspection) -> list[str]:
-    lines: list[str] = []
-    client = _answer(inspection.parts.get("client.response"))
+    whole = inspection.whole
     for call in inspection.calls:
         facts = _joined(call["status"], call["outcome"], call["provider_request_id"], call["error_message"])
-        target = f"{call['provider'] or '-'}/{call['model'] or '-'}"
-        lines.append(f"{call['call']}  {visible(target)}  {visible(facts)}")
-        changes = call["changes"] or {}
-        lines += [f"{INDENT}{visible(name)}: {visible(', '.join(values))}" for name, values in changes.items()]
-        lines += _other_answer(inspection.parts.get(f"{call['call']}.raw"), client)
+        line = f"{call['call']}  {call['provider'] or '-'}/{call['model'] or '-'}  {facts}"
+        lines += manner.indented(line, 0, fg=None if call["outcome"] in WELL else "red")
+        for name, values in (call["changes"] or {}).items():
+            lines += manner.indented(f"{name}: {', '.join(map(str, values))}")
+        if whole.answering is call:
+            lines += _changes(inspection, inspection.parts.get(f"{call['call']}.raw"), whole.canonical_answer, manner)
     return lines
 
 
-def _other_answer(part: Part | None, client: list[str]) -> list[str]:
-    """What the provider said, where the client was told something else."""
-    answer = _answer(part)
-    if not answer or answer == client:
-        return []
-    return [f"{INDENT}what it sent differs from what the client got:", *(INDENT * 2 + line for line in answer)]
+def _changes(inspection: Inspection, sent: Part | None, got: Part | None, manner: Manner) -> Iterator[str]:
+    """Where the client was told something else than what the provider said."""
+    one, other = (understood(part.data, part.content_type) if part else None for part in (sent, got))
+    if one is None or other is None:
+        return
+    pairs = compared(lines_of(one), lines_of(other, like=one))
+    if is_same(pairs):
+        return
+    yield f"{INDENT}what it sent differs from what the client got (moontide diff {inspection.exchange['number']}):"
+    changed = [pair for pair in pairs if pair.kind not in ("same", "left_out")]
+    told = [("-", pair.left, "red") for pair in changed] + [("+", pair.right, "green") for pair in changed]
+    lines = ((sign, text, colour) for sign, text, colour in told if text is not None)
+    for sign, text, colour in islice(lines, None if manner.shows_all else SHOWN_CHANGES):
+        yield from manner.indented(f"{sign} {text}", 2, fg=colour)
 
 
-def _timeline(inspection: Inspection) -> list[str]:
+def _timeline(inspection: Inspection, manner: Manner) -> list[str]:
     began, row = inspection.exchange["at"], inspection.exchange
     moments: list[tuple[float, str]] = [(began, "accepted")]
     for call in inspection.calls:
         moments += _moments_of(call)
     for event in inspection.events:
-        facts = _text(event["facts"]) if event["facts"] else ""
+        facts: Any = text_of(event["facts"]) if event["facts"] else ""
         moments.append((event["at"], _joined(event["call"], event["name"], facts[:SHOWN_FACTS], event["worker"])))
     if row["latency_s"] is not None:
         moments.append((began + row["latency_s"], f"done, {row['body_bytes'] or 0} bytes"))
-    return [f"{at - began:+9.3f}s  {visible(what)}" for at, what in sorted(moments, key=lambda moment: moment[0])]
+    in_order = sorted(moments, key=lambda moment: moment[0])
+    lines = [f"{at - began:+9.3f}s  {visible(what)}" for at, what in in_order]
+    return [line if manner.columns is None else shortened(line, manner.columns) for line in lines]
 
 
 def _moments_of(call: Row) -> list[tuple[float, str]]:
@@ -195,27 +185,3 @@ def _moments_of(call: Row) -> list[tuple[float, str]]:
         size = f"{call['body_bytes'] or 0} bytes, frames: {call['frames'] or 0}"
         moments.append((sent + call["latency_s"], f"{name}  {call['outcome'] or 'no end'}, {size}"))
     return moments
-
-
-def _unread(part: Part | None) -> list[str]:
-    """A body that is no chat: its text, or what it is."""
-    if part is None:
-        return []
-    if part.data is None:
-        return ["the bytes were gone before they could be recorded"]
-    try:
-        return _indented(part.data.decode())
-    except UnicodeDecodeError:
-        return [f"{len(part.data)} bytes of {visible(part.content_type or 'something')}"]
-
-
-def _indented(text: str) -> list[str]:
-    if len(text) > SHOWN_CHARACTERS:
-        text = f"{text[:SHOWN_CHARACTERS]} … ({len(text)} characters; --print shows all)"
-    return [INDENT + line for line in block(text).split("\n")]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode() if value is not None else ""

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import click
 
+from shared.records.moments import moment
 from shared.records.predicates import Predicate, PredicateError, predicate
 from shared.records.queries import Filter, Kind, Records, Row
+from shared.records.search import terms
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    try:
+        return moment(value, time.time()) if value is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not terms(value):
+        raise click.BadParameter(f"there is no word in {value!r}")
+    return value
+
 
 STATES = ("live", "done", "abandoned")
 FILTERS = (
@@ -21,7 +37,21 @@ FILTERS = (
     click.option("--provider", help="Only those that this provider answered."),
     click.option("--status", type=int, help="Only those that the client got this HTTP status for."),
     click.option("--state", type=click.Choice(STATES), help="Only those in this state."),
+    click.option("--client", help="Only those of the client key with this name."),
+    click.option("--tool", help="Only those whose answer calls this tool."),
+    click.option("--repair", help="Only those that were repaired by this rule."),
+    click.option("--errors", is_flag=True, help="Only those that failed, for the client or on the way."),
+    click.option(
+        "--since", callback=_moment, help="Only those that were asked for since: 2h, 2026-11-20, '2026-11-20 14:05' …"
+    ),
+    click.option("--until", callback=_moment, help="Only those that were asked for before."),
+    click.option("--search", callback=_words, help='Only those in which this was said: words, "phrases", beginn*.'),
     click.option("-p", "--predicate", "predicates", multiple=True, help="Only those that fit; all, if repeated."),
+)
+MARKS = (
+    click.option("--good", "category", flag_value="good", help="Only those that are marked as good."),
+    click.option("--bad", "category", flag_value="bad", help="Only those that are marked as bad."),
+    click.option("--tag", "tags", multiple=True, help="Only those with this tag; with all of them, if repeated."),
 )
 NAMES = (
     click.argument("name", required=False, metavar="[ID|last]"),
@@ -63,6 +93,13 @@ def filtered(command: F) -> F:
     return command
 
 
+def marked(command: F) -> F:
+    """The filters by what somebody thinks of an exchange, for commands that don't mark."""
+    for option in reversed(MARKS):
+        command = option(command)
+    return command
+
+
 def the_name(options: dict[str, Any]) -> tuple[Kind, str] | None:
     """Takes the names out of a command's options; None where there is none, an error where there are several."""
     ways: list[tuple[Kind, str | None]] = [
@@ -77,13 +114,20 @@ def the_name(options: dict[str, Any]) -> tuple[Kind, str] | None:
     return given[0] if given else None
 
 
+def the_one(options: dict[str, Any]) -> tuple[Kind, str]:
+    """What must be named; wrong usage where nothing is."""
+    name = the_name(options)
+    if name is None:
+        raise click.UsageError("name one exchange: an ID, `last`, --id, --chatcmpl or --requestid")
+    return name
+
+
 def the_filter(options: dict[str, Any]) -> Filter | None:
     """Takes the filters out of a command's options; None where none was given."""
     texts = options.pop("predicates")
-    given = {name: options.pop(name) for name in ("chat_only", "model", "provider", "status", "state")}
-    if not texts and all(value in (None, False) for value in given.values()):
-        return None
-    return Filter(**given, predicate=the_predicate(texts) if texts else None)
+    given = {one.name: options.pop(one.name) for one in fields(Filter) if one.name in options}
+    which = Filter(**given, predicate=the_predicate(texts) if texts else None)
+    return which if which else None
 
 
 def the_predicate(texts: Sequence[str]) -> Predicate | None:

@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import web
 
 from services.ingress.dialects.base import Answering, Refusal
-from services.ingress.rules.assemble import Assembly, as_stream
+from services.ingress.rules.streaming import as_stream
+from shared.assembly import Assembly
 from shared.contracts import End, Fault, Head
 from shared.errors import Refused
 

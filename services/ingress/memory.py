@@ -12,8 +12,9 @@ from anyio.streams.memory import MemoryObjectSendStream
 from services.ingress.dialects.base import AnswerCodec
 from services.ingress.dialects.conversation import Json
 from services.ingress.dialects.responses import Earlier, OpenAIResponses, ResponsesAnswering
-from services.ingress.rules.assemble import Assembly, as_stream
 from services.ingress.rules.recall import Recall
+from services.ingress.rules.streaming import as_stream
+from shared.assembly import Assembly
 from shared.bodies import get_body
 from shared.bus import Captured
 from shared.contracts import Fault

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,9 @@ from sqlalchemy import Connection, func, select, update
 
 from services.recorder.rules.exchange import abandoned, assemble, hear, is_settled, late_rows, live_row, records_of
 from services.recorder.rules.messages import Message, unpacked
+from services.recorder.rules.redaction import TEXTS_OF_EXCHANGE, Redaction
 from services.recorder.rules.rows import poison_row
+from services.recorder.sharing import lock_exchanges
 from services.recorder.statements import EXCHANGES, PENDING, Statements
 from services.recorder.writing import IDS_PER_STATEMENT, Writing
 from shared.records.database import is_about_rows
@@ -44,10 +46,24 @@ class Quiet:
 class Filing:
     """Files the messages of exchanges inside one transaction."""
 
-    def __init__(self, connection: Connection, statements: Statements) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        statements: Statements,
+        redaction: Redaction,
+        unwritten_from: int | None = None,
+    ) -> None:
+        """`unwritten_from`: from there on, messages lie with other recorders that have not written them yet."""
         self._connection = connection
+        self._redaction = redaction
+        self._unwritten_from = unwritten_from
         self._statements = statements
         self._writing = Writing(connection, statements)
+
+    def lock(self, ids: Iterable[str]) -> None:
+        """Until the transaction ends they are ours alone. On SQLite everything is."""
+        if self._connection.dialect.name == "postgresql":
+            lock_exchanges(self._connection, ids)
 
     def take(self, by_exchange: Mapping[str, list[Message]]) -> None:
         known = self._known(list(by_exchange))
@@ -71,11 +87,16 @@ class Filing:
         self._writing.forget(ids)
         self._writing.flush()
 
-    def requested_before(self, at: float, limit: int) -> list[str]:
+    def oldest(self, limit: int, requested_before: float | None = None) -> list[str]:
         """The oldest exchanges that are over."""
         columns = EXCHANGES.c
-        old = select(columns.id).where(columns.at < at, columns.state != LIVE).order_by(columns.at).limit(limit)
+        old = select(columns.id).where(columns.state != LIVE).order_by(columns.at).limit(limit)
+        if requested_before is not None:
+            old = old.where(columns.at < requested_before)
         return list(self._connection.scalars(old))
+
+    def count(self) -> int:
+        return self._connection.scalar(select(func.count()).select_from(EXCHANGES)) or 0
 
     def delete(self, ids: list[str]) -> None:
         self._writing.delete(ids)
@@ -84,7 +105,7 @@ class Filing:
     def abandon(self, id: str, after_s: float) -> None:
         with self._setting_apart(id, []):
             records = abandoned(assemble(id, self._waiting([id])[id]), after_s)
-            self._writing.close(records, is_new=False, has_children=True)
+            self._writing.close(self._redaction.records(records), is_new=False, has_children=True)
             self._writing.flush()
 
     @contextmanager
@@ -105,7 +126,9 @@ class Filing:
         columns = (PENDING.c.first_seq, PENDING.c.last_at, PENDING.c.messages)
         waiting = self._connection.execute(select(*columns).where(mine))
         rows = [poison_row(seq, at, f"{id}.>", reason, blob) for seq, at, blob in waiting]
-        rows += [poison_row(m.seq, m.at, f"{id}.{m.topic}", reason, m.text or m.data) for m in messages]
+        rows += [
+            poison_row(m.seq, m.at, f"{id}.{m.topic}", reason, self._redaction.data(m.text or m.data)) for m in messages
+        ]
         self._writing.poison(rows)
         self.forget([id])
         gone = {"state": "abandoned", "error_code": "not_recordable", "error_message": reason}
@@ -113,23 +136,33 @@ class Filing:
 
     def _take(self, id: str, known: Known, waiting: list[Message], messages: list[Message]) -> None:
         if known.state is not None and not known.waits:
-            self._writing.events(late_rows(id, messages))
+            self._writing.events(self._redaction.events(late_rows(id, messages)))
         elif _needs_all(known, messages):
             self._close(id, known, waiting, messages)
         else:
             self._writing.wait(id, messages)
             if known.state is None or any(message.kind in TELLING for message in messages):
-                self._writing.live(live_row(id, hear(messages)), is_new=known.state is None)
+                row = self._redaction.row(live_row(id, hear(messages)), TEXTS_OF_EXCHANGE)
+                self._writing.live(row, is_new=known.state is None)
 
     def _close(self, id: str, known: Known, waiting: list[Message], messages: list[Message]) -> None:
         """Final rows, written again whenever something still comes for an exchange that is not settled."""
-        heard = hear([*waiting, *messages])
+        everything = [*waiting, *messages]
+        heard = hear(everything)
         has_children = known.state not in (None, LIVE)
-        self._writing.close(records_of(id, heard), is_new=known.state is None, has_children=has_children)
-        if not is_settled(heard):
+        self._writing.close(
+            self._redaction.records(records_of(id, heard)), is_new=known.state is None, has_children=has_children
+        )
+        if not (is_settled(heard) and self._has_all(everything, messages)):
             self._writing.wait(id, messages)
         elif known.waits:
             self._writing.forget([id])
+
+    def _has_all(self, everything: Sequence[Message], new: Sequence[Message]) -> bool:
+        """Whether nothing between an exchange's messages is still to be written. A stretch has no gaps."""
+        if self._unwritten_from is None or self._unwritten_from > max(message.seq for message in everything):
+            return True
+        return _begins(new) and any(message.kind == "done" for message in new)
 
     def _known(self, ids: Sequence[str]) -> dict[str, Known]:
         known = dict.fromkeys(ids, Known())
@@ -153,6 +186,11 @@ def _needs_all(known: Known, messages: Sequence[Message]) -> bool:
     if known.state is not None and not known.waits:
         return False
     return known.state not in (None, LIVE) or any(message.kind == "done" for message in messages)
+
+
+def _begins(messages: Sequence[Message]) -> bool:
+    """Whether the client's request is among them: it is the first message of its exchange."""
+    return any(message.kind == "request" and not message.call for message in messages)
 
 
 def _slices(ids: Sequence[str]) -> list[Sequence[str]]:

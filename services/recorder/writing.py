@@ -11,12 +11,24 @@ from sqlalchemy import Column, Connection, Table, delete
 from services.recorder.rules.exchange import Records
 from services.recorder.rules.messages import Message, packed
 from services.recorder.rules.rows import Row
-from services.recorder.statements import BODIES, CALLS, EVENTS, EXCHANGES, PENDING, POISON, Statements
+from services.recorder.statements import (
+    BODIES,
+    CALLS,
+    EVENTS,
+    EXCHANGES,
+    MARKS,
+    PENDING,
+    POISON,
+    SAID,
+    TOOL_CALLS,
+    Statements,
+)
 from shared.records.blobs import pack, pack_chunks
+from shared.records.search import apart
 
 HELD_BYTES = 16 * 1024 * 1024  # of packed bodies, before they go to the database
 IDS_PER_STATEMENT = 500  # SQLite takes 32,766 parameters
-CHILDREN = tuple(table.c.exchange_id for table in (CALLS, EVENTS, BODIES))
+CHILDREN = tuple(table.c.exchange_id for table in (CALLS, EVENTS, BODIES, TOOL_CALLS, SAID))
 
 
 class Writing:
@@ -57,6 +69,8 @@ class Writing:
             self._overwritten.append(records.exchange)
         self._add(CALLS, records.calls)
         self._add(EVENTS, records.events)
+        self._add(TOOL_CALLS, records.tool_calls)
+        self._add(SAID, [{**row, "text": apart(row["text"])} for row in records.said])
         for row in records.bodies:
             data = pack(row["data"]) if row["data"] is not None else None
             self._add(BODIES, [{**row, "data": data, "chunks": pack_chunks(row["chunks"])}], len(data or b""))
@@ -78,7 +92,7 @@ class Writing:
     def flush(self) -> None:
         self._delete(self._rewritten, CHILDREN)
         self._delete(self._over, (PENDING.c.exchange_id,))
-        self._delete(self._expired, (*CHILDREN, PENDING.c.exchange_id, EXCHANGES.c.id))
+        self._delete(self._expired, (*CHILDREN, MARKS.c.exchange_id, PENDING.c.exchange_id, EXCHANGES.c.id))
         statements = self._statements
         known = ((statements.overwrite, self._overwritten), (statements.learn, self._learnt))
         new = ((statements.insert[table], rows) for table, rows in self._new.items())

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
-from services.upstream.alerts import Alerts, Receiver
+from services.upstream.alerts import Alerts
 from services.upstream.balances import Balances
 from services.upstream.board import Board
 from services.upstream.call import client_session
@@ -19,6 +19,7 @@ from services.upstream.replay import BUCKET, BUCKET_BYTES, MAX_AGE_S, Replay
 from services.upstream.rules.budget import Budget
 from services.upstream.rules.latencies import Latencies
 from services.upstream.worker import Upstream
+from shared.alerts import Receiver
 from shared.bus import Bus
 from shared.config import Provider, Settings
 from shared.ids import new_instance

@@ -69,7 +69,7 @@ class Feed(Protocol):
         """Up to `limit` messages that nobody acknowledged; empty when none came in time."""
 
     async def acknowledge(self, last: Captured) -> None:
-        """`last` and everything before it is dealt with for good."""
+        """`last` and everything before it is dealt with for good; of a feed of some subjects, `last` alone."""
 
     async def lag(self) -> int:
         """Messages in the stream that were not acknowledged yet."""
@@ -122,7 +122,10 @@ class Bus(Protocol):
     def follow(self, subject_filter: str) -> AsyncIterator[Captured]:
         """History, then whatever comes, without a seam, until the caller stops."""
 
-    async def feed(self, name: str) -> Feed: ...
+    async def feed(self, name: str, subject_filter: str | None = None) -> Feed:
+        """The feed of that name, made if need be. A further reader takes nothing from those that are there: what they
+        were given and have not acknowledged comes again after a minute, to any of them. Until then it can be read
+        from the history. With a filter it is a feed of some subjects, each message of which is settled by itself."""
 
     async def put_claim(self, name: str, data: bytes) -> None: ...
 

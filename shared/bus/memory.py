@@ -75,7 +75,7 @@ class MemoryServer:
         self.subscriptions: list[_Subscription] = []
         self.captured: list[Captured] = []
         self.claims: dict[str, bytes] = {}
-        self.acknowledged: dict[str, int] = {}
+        self.feeds: dict[str, _Held] = {}
         self.states: dict[str, MemoryState] = {}
         self.drop: Callable[[str], bool] = lambda _subject: False
         self.grown = anyio.Event()
@@ -184,8 +184,11 @@ class MemoryBus:
             if not page:
                 await grown.wait()
 
-    async def feed(self, name: str) -> _MemoryFeed:
-        return _MemoryFeed(self._server, name)
+    async def feed(self, name: str, subject_filter: str | None = None) -> _MemoryFeed:
+        held = self._server.feeds.setdefault(
+            name, _Held((subject_filter or ">").split("."), subject_filter is not None)
+        )
+        return _MemoryFeed(self._server, held)
 
     async def put_claim(self, name: str, data: bytes) -> None:
         self._server.claims[name] = data
@@ -249,27 +252,50 @@ class MemoryState:
             size -= len(value)
 
 
+@dataclass
+class _Held:
+    """A feed's state, which outlives its readers."""
+
+    pattern: list[str]
+    is_settled_one_by_one: bool
+    looked_at: int = 0  # messages of the stream
+    open: dict[int, Captured] = field(default_factory=dict)  # given out and not acknowledged
+
+
 class _MemoryFeed:
-    def __init__(self, server: MemoryServer, name: str) -> None:
+    def __init__(self, server: MemoryServer, held: _Held) -> None:
         self._server = server
-        self._name = name
-        self._read = server.acknowledged.get(name, 0)
+        self._held = held
 
     async def fetch(self, limit: int, wait_s: float) -> list[Captured]:
         with anyio.move_on_after(wait_s):
-            while self._read >= len(self._server.captured):
+            while not any(map(self._is_mine, self._ahead())):
                 await self._server.grown.wait()
-        batch = self._server.captured[self._read : self._read + limit]
-        self._read += len(batch)
+        batch: list[Captured] = []
+        for message in self._ahead():
+            if len(batch) == limit:
+                break
+            self._held.looked_at += 1
+            if self._is_mine(message):
+                batch.append(message)
+        self._held.open |= {message.seq: message for message in batch}
         return batch
 
     async def acknowledge(self, last: Captured) -> None:
-        self._server.acknowledged[self._name] = last.seq
+        alone = self._held.is_settled_one_by_one
+        for seq in [seq for seq in self._held.open if seq == last.seq or (seq < last.seq and not alone)]:
+            del self._held.open[seq]
 
     async def lag(self) -> int:
-        return len(self._server.captured) - self._server.acknowledged.get(self._name, 0)
+        return len(self._held.open) + sum(map(self._is_mine, self._ahead()))
 
     async def close(self) -> None: ...
+
+    def _ahead(self) -> list[Captured]:
+        return self._server.captured[self._held.looked_at :]
+
+    def _is_mine(self, message: Captured) -> bool:
+        return matches(self._held.pattern, message.subject.split("."))
 
 
 def matches(pattern: list[str], tokens: list[str]) -> bool:

@@ -230,13 +230,13 @@ class NatsBus:
                 why = named(error)
         raise BusUnavailable(f"the capture stream can't be followed: {why}")
 
-    async def feed(self, name: str) -> NatsFeed:
+    async def feed(self, name: str, subject_filter: str | None = None) -> NatsFeed:
         config = js_api.ConsumerConfig(
             durable_name=name,
-            ack_policy=js_api.AckPolicy.ALL,
+            ack_policy=js_api.AckPolicy.EXPLICIT if subject_filter else js_api.AckPolicy.ALL,
             ack_wait=FEED_ACK_WAIT_S,
             max_ack_pending=FEED_ACK_PENDING,
-            filter_subject=self._subjects.captured,
+            filter_subject=subject_filter or self._subjects.captured,
         )
         try:
             await self._ensure_consumer(name, config)
@@ -248,22 +248,13 @@ class NatsBus:
         return feed
 
     async def _ensure_consumer(self, name: str, config: js_api.ConsumerConfig) -> None:
-        """Makes the feed's consumer; what a reader that died still held comes again now, not after FEED_ACK_WAIT_S.
-
-        The server has no way to take messages back from a reader, so the consumer is made anew at its position.
-        Should we die in between, the feed begins again from the start: its readers know what they have. One that is
-        there and holds nothing is left alone: where it begins can't be changed.
-        """
+        """Makes the feed's consumer where there is none. One that is there is left alone: somebody may be reading from
+        it. What a reader that died still held comes again after FEED_ACK_WAIT_S, which nobody has to wait for: it is
+        in the stream, and every reader knows what it has."""
         try:
-            known = await self._js.consumer_info(self._stream, name)
+            await self._js.consumer_info(self._stream, name)
         except NotFoundError:
             await self._js.add_consumer(self._stream, config)
-            return
-        if known.num_ack_pending:
-            position = known.ack_floor.stream_seq if known.ack_floor is not None else 0
-            await self._js.delete_consumer(self._stream, name)
-            policy = js_api.DeliverPolicy.BY_START_SEQUENCE
-            await self._js.add_consumer(self._stream, config.evolve(deliver_policy=policy, opt_start_seq=position + 1))
 
     async def put_claim(self, name: str, data: bytes) -> None:
         options = js_api.ObjectMetaOptions(max_chunk_size=CLAIM_CHUNK_BYTES)

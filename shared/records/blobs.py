@@ -13,7 +13,7 @@ MAX_BYTES = 1024 * 1024 * 1024  # of one body; a frame that claims more is damag
 Chunks = list[tuple[int, int]]
 """Where each piece of an answer began, and the microseconds since the first one."""
 
-_threads = threading.local()  # a compressor serves one thread at a time
+_threads = threading.local()  # a compressor serves one thread at a time, and to make one costs more than a chat
 
 
 def pack(data: bytes) -> bytes:
@@ -25,7 +25,11 @@ def pack(data: bytes) -> bytes:
 
 
 def unpack(blob: bytes) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(blob, max_output_size=MAX_BYTES)
+    decompressor = getattr(_threads, "decompressor", None)
+    if decompressor is None:
+        decompressor = _threads.decompressor = zstandard.ZstdDecompressor()
+    data: bytes = decompressor.decompress(blob, max_output_size=MAX_BYTES)
+    return data
 
 
 def pack_chunks(chunks: Chunks) -> bytes | None:

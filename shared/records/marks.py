@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,10 +33,17 @@ class Marks:
 
 
 def marks_of(connection: Connection, exchange_id: str) -> Marks:
-    query = select(MARKS.c.name, MARKS.c.value).where(MARKS.c.exchange_id == exchange_id)
-    rows = connection.execute(query.order_by(MARKS.c.at, MARKS.c.value)).all()
-    said = {name: tuple(value for row_name, value in rows if row_name == name) for name in (CATEGORY, TAG, NOTE)}
-    return Marks(next(iter(said[CATEGORY][-1:]), None), said[TAG], said[NOTE])
+    return marks_of_all(connection, [exchange_id]).get(exchange_id, Marks())
+
+
+def marks_of_all(connection: Connection, exchange_ids: Sequence[str]) -> dict[str, Marks]:
+    """The marks of those that have any."""
+    query = select(MARKS.c.exchange_id, MARKS.c.name, MARKS.c.value).where(MARKS.c.exchange_id.in_(exchange_ids))
+    said: dict[str, dict[str, tuple[str, ...]]] = {}
+    for id, name, value in connection.execute(query.order_by(MARKS.c.at, MARKS.c.value)):
+        of_it = said.setdefault(id, {CATEGORY: (), TAG: (), NOTE: ()})
+        of_it[name] = (*of_it.get(name, ()), value)
+    return {id: Marks(next(iter(of_it[CATEGORY][-1:]), None), of_it[TAG], of_it[NOTE]) for id, of_it in said.items()}
 
 
 class Marking:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Index, LargeBinary, MetaData, Text
+from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, Text
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 2
+REVISION = "0002"  # the newest under `migrations`, which a test holds to these tables
 
 NAMES = {
     "pk": "pk_%(table_name)s",
@@ -177,9 +177,15 @@ class Said(Table, table=True):
     """What was said in an exchange, for full-text search: what is new in the request, and the answer."""
 
     __tablename__ = "said"
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
-    exchange_id: str = Field(primary_key=True)
-    text: str = Field(sa_type=Text, description="the messages after the last answer in the request, then the answer")
+    number: int | None = Field(default=None, primary_key=True, description="what the full-text index knows it by")
+    exchange_id: str = Field(unique=True)
+    text: str = Field(
+        sa_type=Text,
+        description="the messages after the last answer in the request, then the answer; with U+200B between "
+        "characters of scripts that are written without spaces, so that they are words to the index",
+    )
 
 
 class Event(Table, table=True):
@@ -209,6 +215,7 @@ class Body(Table, table=True):
     leg: str | None = Field(default=None, description="raw: the provider's bytes; normal: repaired; out: merged")
     content_type: str | None = None
     size: int = Field(description="bytes")
+    redacted: int | None = Field(default=None, description="places that `recorder.redact` took out before storing")
     sha256: str | None = Field(default=None, description="empty where the bytes were gone before they were recorded")
     same_as: str | None = Field(default=None, description="the part of this exchange that holds the same bytes")
     data: bytes | None = Field(default=None, sa_type=LargeBinary, description="zstd")
@@ -251,12 +258,17 @@ class Poison(Table, table=True):
     data: bytes = Field(sa_type=LargeBinary)
 
 
-class SchemaVersion(Table, table=True):
-    """Which tables these are."""
+class Stretch(Table, table=True):
+    """A stretch of the stream that one of several recorders has taken and not written yet."""
 
-    __tablename__ = "schema_version"
+    __tablename__ = "stretches"
 
-    version: int = Field(primary_key=True)
+    feed: str = Field(primary_key=True)
+    first_seq: int = Field(primary_key=True)
+    last_seq: int
+    first_at: float = Field(description="when its first message passed")
+    last_at: float = Field(description="when its last message passed")
+    taken_at: float = Field(description="by the database's clock")
 
 
 TABLES: tuple[type[Table], ...] = (
@@ -269,6 +281,16 @@ TABLES: tuple[type[Table], ...] = (
     Body,
     Pending,
     Position,
+    Stretch,
     Poison,
-    SchemaVersion,
 )
+
+
+def _widen(metadata: MetaData) -> None:
+    """Positions, sizes and counts outgrow Postgres's 32 bits."""
+    for column in (column for table in metadata.tables.values() for column in table.columns):
+        if isinstance(column.type, Integer):
+            column.type = BigInteger().with_variant(Integer(), "sqlite")
+
+
+_widen(Table.metadata)

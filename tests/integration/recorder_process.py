@@ -6,17 +6,18 @@ import sys
 
 import anyio
 
-from services.recorder.main import recorder
+from services.recorder.main import feed_name
+from services.recorder.worker import Rhythm, Sink
 from shared.bus.nats import NatsBus
-from shared.config import Settings, Sink
-from shared.config.settings import Bus
 from shared.subjects import Subjects
+
+SMALL = Rhythm(batch_messages=200)  # so that batches are often full, and several recorders take turns
 
 
 async def main(nats_url: str, root: str, records_url: str) -> None:
-    bus = await NatsBus.connect(nats_url, Subjects(root), "recorder under test")
-    async with recorder(bus, Settings(bus=Bus(root=root), records=(Sink(url=records_url),))):
-        await anyio.sleep_forever()
+    subjects = Subjects(root)
+    bus = await NatsBus.connect(nats_url, subjects, "recorder under test")
+    await Sink(bus, subjects, records_url, feed_name(records_url), SMALL).run()
 
 
 if __name__ == "__main__":

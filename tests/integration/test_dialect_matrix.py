@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
-from services.ingress.rules.assemble import Assembly
+from shared.assembly import Assembly
 from shared.config.settings import ProviderKind
 from tests.fixtures.gateway import SCENARIOS, Gateway, Setting, gateway
 from tests.fixtures.responses import response_of

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
 import anyio
+import pytest
 import pytest_asyncio
+from sqlalchemy import Engine, text
 
 from services.recorder.main import recorder
 from shared.bus.nats import NatsBus
@@ -21,9 +22,11 @@ from shared.config import Settings, Sink
 from shared.config.settings import Bus
 from shared.ids import new_id
 from shared.records.blobs import unpack
+from shared.records.database import NoRecords, RecordsUnavailable, open_reader
 from shared.subjects import Subjects
+from tests.fixtures.databases import new_url
 from tests.fixtures.exchanges import PLAIN, Script, plain, streamed
-from tests.fixtures.recording import Rows, rows, url_in
+from tests.fixtures.recording import Rows, rows
 
 EXCHANGES = int(os.environ.get("CRASH_EXCHANGES", "2000"))
 TRAFFIC_S = 8.0  # how long exchanges go on
@@ -72,49 +75,78 @@ def recorder_process(nats_url: str, root: str, url: str) -> Iterator[subprocess.
     assert b"Traceback" not in errors, errors.decode()
 
 
-def position(file: Path) -> int:
-    try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-            (seq,) = database.execute("SELECT max(seq) FROM positions").fetchone()
-    except sqlite3.OperationalError:  # not made yet
-        return 0
-    return int(seq or 0)
+class Progress:
+    """How far the database says the stream was read; asked over a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine: Engine | None = None
+
+    def position(self) -> int:
+        try:
+            self._engine = self._engine or open_reader(self._url)
+            with self._engine.connect() as connection:
+                return int(connection.scalar(text("SELECT max(seq) FROM positions")) or 0)
+        except (NoRecords, RecordsUnavailable):  # not made yet
+            return 0
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
 
 
-async def kill_again_and_again(nats_url: str, root: str, url: str, last_seq: int) -> int:
-    """Kills each recorder a moment after it has begun to write, until all but the end is written; how many died."""
-    file, chance, kills = Path(url.removeprefix("sqlite:///")), random.Random(7), 0
-    while (reached := position(file)) < last_seq * 0.9:
-        with recorder_process(nats_url, root, url) as process:
-            while position(file) == reached:
-                assert process.poll() is None
-                await anyio.sleep(0.005)
-            await anyio.sleep(chance.uniform(0, LIFE_S))
-        kills += 1
-    return kills
-
-
-async def test_recorders_killed_at_random_lose_nothing_and_double_nothing(
-    bus: NatsBus, nats_url: str, bus_root: str, tmp_path: Path
+async def kill_again_and_again(
+    nats_url: str, root: str, url: str, last_seq: int, at_once: int, kills: list[int]
 ) -> None:
-    url, all_scripts = url_in(tmp_path), scripts(bus_root)
+    """Kills some recorder a moment after the records have grown, until all but the end is written."""
+    chance, progress = random.Random(7), Progress(url)
+    with ExitStack() as stack:
+        stack.callback(progress.close)
+        places = [stack.enter_context(ExitStack()) for _ in range(at_once)]
+        for place in places:
+            place.enter_context(recorder_process(nats_url, root, url))
+        while (reached := progress.position()) < last_seq * 0.9:
+            while progress.position() == reached:  # noqa: ASYNC110 - other processes move it
+                await anyio.sleep(0.005)
+            await anyio.sleep(chance.uniform(0, LIFE_S / at_once))
+            victim = chance.choice(places)
+            victim.close()
+            victim.enter_context(recorder_process(nats_url, root, url))
+            kills.append(reached)
+
+
+@pytest.mark.parametrize(("kind", "at_once"), [("sqlite", 1), ("postgresql", 3)])
+async def test_recorders_killed_at_random_lose_nothing_and_double_nothing(
+    bus: NatsBus,
+    nats_url: str,
+    bus_root: str,
+    tmp_path: Path,
+    new_postgres: Callable[[], str],
+    kind: str,
+    at_once: int,
+) -> None:
+    url, all_scripts = new_url(kind, tmp_path, new_postgres), scripts(bus_root)
     last_seq = sum(len(script.messages) for script in all_scripts)
+    kills: list[int] = []
     with anyio.fail_after(PATIENCE_S):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(publish_side_by_side, bus, all_scripts)
-            kills = await kill_again_and_again(nats_url, bus_root, url, last_seq)
+            tasks.start_soon(kill_again_and_again, nats_url, bus_root, url, last_seq, at_once, kills)
         async with recorder(bus, Settings(bus=Bus(root=bus_root), records=(Sink(url=url),))):
             pass
 
     found = rows(url)
-    assert kills >= KILLS_AT_LEAST
-    assert position(tmp_path / "records.db") == last_seq
+    assert len(kills) >= KILLS_AT_LEAST
+    progress = Progress(url)
+    assert progress.position() == last_seq
+    progress.close()
     assert {row["id"]: row["state"] for row in found["exchanges"]} == {script.id: "done" for script in all_scripts}
+    assert len(found["exchanges"]) == len(all_scripts)
     assert [row["exchange_id"] for row in found["calls"]] == sorted(script.id for script in all_scripts)
     assert raw_bytes(found) == {script.id: sent_raw(script) for script in all_scripts if sent_raw(script)}
     told = [(row["exchange_id"], row["name"]) for row in found["events"]]
     assert sorted(told) == sorted((script.id, name) for script in all_scripts for name in events_of(script))
-    assert rows(url, ["poison"])["poison"] == []
+    assert rows(url, ["poison", "stretches"]) == {"poison": [], "stretches": []}
 
 
 def raw_bytes(found: Rows) -> dict[str, bytes]:

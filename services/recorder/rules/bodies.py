@@ -69,18 +69,12 @@ class Parts:
     def _add_body(
         self, part: str, side: str, kind: str, body: Body, content_type: str | None, call: str | None = None
     ) -> None:
-        data = self._bytes_of(body)
+        data = bytes_of(body, self.claims)
         if data is not None:
             self._add(part, side, kind, data, content_type, [], call=call)
         else:
             gone: Row = {"size": body.size, "sha256": None, "same_as": None, "data": None, "chunks": []}
             self._rows.append(self._row(part, side, kind, content_type, call, None) | gone)
-
-    def _bytes_of(self, body: Body) -> bytes | None:
-        """None where the object store had let go of it."""
-        if body.claim is not None:
-            return self.claims.get(body.claim)
-        return bytes(body.json) if isinstance(body.json, msgspec.Raw) else body.data or b""
 
     def _add(
         self,
@@ -115,7 +109,15 @@ class Parts:
             "call": call,
             "leg": leg,
             "content_type": content_type,
+            "redacted": None,
         }
+
+
+def bytes_of(body: Body, claims: Mapping[str, bytes]) -> bytes | None:
+    """None where the object store had let go of it."""
+    if body.claim is not None:
+        return claims.get(body.claim)
+    return bytes(body.json) if isinstance(body.json, msgspec.Raw) else body.data or b""
 
 
 def leg_began(leg: Leg | None, done: Done) -> float:

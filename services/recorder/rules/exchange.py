@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.recorder.rules import rows
-from services.recorder.rules.bodies import MERGED, Parts
+from services.recorder.rules.answers import Answers
+from services.recorder.rules.asking import Asking
+from services.recorder.rules.bodies import MERGED, Parts, bytes_of
 from services.recorder.rules.legs import Leg, Legs, Name
 from services.recorder.rules.messages import Message
-from services.recorder.rules.rows import Row
+from services.recorder.rules.rows import Row, indexable
+from services.recorder.rules.said import said_in
+from services.recorder.rules.tool_calls import tool_call_rows
 from shared.contracts import WELL_FORMED, Done, End, Fault, Head, HttpRequest, Usage
 
 LATE = "late."
@@ -23,6 +27,8 @@ class Records:
     calls: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     bodies: list[Row] = field(default_factory=list)
+    tool_calls: list[Row] = field(default_factory=list)
+    said: list[Row] = field(default_factory=list)  # one, or none where nothing was said
 
 
 @dataclass
@@ -51,6 +57,11 @@ class Heard:
                 self.sent.setdefault(message.call, message.said)
             case _:
                 self.request = self.request or message.said
+
+    def asked(self) -> bytes | None:
+        """The request's body as a chat completion, where it is one."""
+        request = self.sent.get(MERGED) or self.request
+        return bytes_of(request.body, self.claims) if request is not None else None
 
 
 def hear(messages: Iterable[Message]) -> Heard:
@@ -85,11 +96,15 @@ def records_of(id: str, heard: Heard) -> Records:
     """Everything there is to record; an exchange without `done` has the state `live`."""
     legs, others = heard.legs.chosen(heard.done.worker if heard.done else None)
     calls = _call_rows(id, heard, legs)
+    asking, answers = Asking(heard.asked()), Answers(legs, heard.done)
+    said = said_in(asking.new_texts(), answers.delivered())
     return Records(
         exchange=_exchange_row(id, heard, legs, calls),
         calls=calls,
         events=[_event_row(id, message) for message in heard.facts] + [_stray_row(id, leg) for leg in others],
         bodies=Parts(id, heard.claims).of_exchange(heard.request, heard.sent, legs, heard.done),
+        tool_calls=tool_call_rows(id, answers, asking.schemas()),
+        said=[{"exchange_id": id, "text": said}] if said else [],
     )
 
 
@@ -98,7 +113,7 @@ def abandoned(records: Records, after_s: float) -> Records:
     message = f"No message for {after_s:g} s: the ingress that had this request is gone."
     fault = Fault(status=502, code="abandoned", message=message)
     closed = {"state": "abandoned", "outcome": "lost", **rows.fault_row(fault)}
-    return Records(records.exchange | closed, records.calls, records.events, records.bodies)
+    return replace(records, exchange=records.exchange | closed)
 
 
 def late_rows(id: str, messages: Iterable[Message]) -> list[Row]:
@@ -136,7 +151,7 @@ def _exchange_row(id: str, heard: Heard, legs: dict[Name, Leg], calls: list[Row]
         "outcome": done.outcome if done else None,
         "streamed": streamed,
         "finish_reason": _said("finish_reason", done, end),
-        "completion_id": _said("completion_id", done, end),
+        "completion_id": indexable(_said("completion_id", done, end)),
         "provider_request_id": answer.get("provider_request_id"),
         "server_timing": answer.get("server_timing"),
         **_account_columns(answer.get("response_headers")),
@@ -162,7 +177,7 @@ def _request_columns(request: HttpRequest | None) -> Row:
         "method": request.method,
         "path": rows.recorded_path(request.path),
         "dialect": request.dialect,
-        "model": request.model,
+        "model": indexable(request.model),
         "client": request.client,
         "peer": request.peer,
         "request_type": rows.content_type(request.headers),
@@ -223,7 +238,7 @@ def _call_row(id: str, call: str, sent: HttpRequest | None, legs: dict[Name, Leg
         "outcome": end.outcome if end else None,
         "worker": raw.producer if raw else None,
         "finish_reason": end.finish_reason if end else None,
-        "completion_id": end.completion_id if end else None,
+        "completion_id": indexable(end.completion_id) if end else None,
         **rows.provider_row(head.headers if head else {}),
         **rows.usage_row(usage),
         "cost_usd": rows.cost(_model(sent, head), usage),

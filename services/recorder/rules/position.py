@@ -32,6 +32,9 @@ class Position:
         return Position(messages[-1].seq, max(self.at, *(message.at for message in messages)))
 
 
+START = Position()
+
+
 def fresh(position: Position, messages: Iterable[Captured]) -> list[Captured]:
     """What is not recorded yet, in the stream's order, each once."""
     unique = {message.seq: message for message in messages if not position.knows(message)}

@@ -18,6 +18,7 @@ QUERY = re.compile(r"([?&;])([^=&;#]+)=([^&;#]*)")
 SECRET_PARAMETERS = frozenset({"key", "token", "sig", "signature"})
 AT_ONCE_S = 0.001  # a stream that took no longer came in one piece
 MESSAGE_CHARACTERS = 64 * 1024  # of an error's text
+INDEXED_CHARACTERS = 500  # of a name that somebody else chose; Postgres's indexes take 2,704 bytes
 
 
 def usage_row(usage: Usage | None) -> Row:
@@ -27,6 +28,11 @@ def usage_row(usage: Usage | None) -> Row:
 
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "total_tokens")
+
+
+def indexable(name: Any) -> str | None:
+    """A name as it is kept in an indexed column; None where it is none."""
+    return name[:INDEXED_CHARACTERS].replace("\x00", "") if isinstance(name, str) else None
 
 
 def cost(model: str | None, usage: Usage | None) -> float | None:
@@ -67,7 +73,7 @@ def speed_row(usage: Usage | None, streamed: bool, first_byte_s: float | None, t
 def provider_row(headers: Mapping[str, str]) -> Row:
     """The provider's own names for a call; header names in lower case."""
     found = (headers[name] for name in REQUEST_ID_HEADERS if name in headers)
-    return {"provider_request_id": next(found, None), "server_timing": headers.get("server-timing")}
+    return {"provider_request_id": indexable(next(found, None)), "server_timing": headers.get("server-timing")}
 
 
 def content_type(headers: Mapping[str, str]) -> str | None:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, exists, false, not_, or_
+from sqlalchemy import ColumnElement, Text, and_, cast, false, not_, or_, select
 
 from shared.records.moments import span
 from shared.records.predicates.bodies import at_path
@@ -18,7 +18,6 @@ from shared.records.predicates.fields import (
     InJson,
     Kind,
     Meaning,
-    Repairs,
     Several,
     time_text,
 )
@@ -37,6 +36,8 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
 }
 
+UNORDERED = ("%", "!%", ">", ">=", "<", "<=")  # what names that an exchange has several of can't be asked
+
 Condition = ColumnElement[bool]
 Test = Callable[[Any], bool]
 
@@ -51,31 +52,24 @@ def is_sql(meaning: Meaning, of: Comparison) -> bool:
 
 def condition_on(meaning: Meaning, of: Comparison, now: float) -> Condition:
     """The comparison as SQL; raises ValueError for a literal that the field can't be compared with."""
-    match meaning:
-        case InColumn():
-            return _in_column(meaning, of, now)
-        case Several():
-            return _several(meaning, of)
-        case Repairs():
-            return _repairs(of)
-    raise AssertionError(meaning)
+    if isinstance(meaning, InColumn):
+        return _in_column(meaning, of, now)
+    return _several(meaning, of) if isinstance(meaning, Several) else _repairs(of)
 
 
 def row_test(meaning: Meaning, of: Comparison) -> tuple[ColumnElement[Any], Test]:
     """A column, and the test of its value; raises ValueError."""
-    if of.field.path and not isinstance(meaning, InJson):
-        raise ValueError(f"{of.field.name} holds no JSON: nothing can stand at .{'.'.join(map(str, of.field.path))}")
     test = test_of(of.operator, of.literal)
-    match meaning:
-        case InJson(column, is_header):
-            return column, _json_test(of.field.path, is_header, test)
-        case Derived(column, made):
-            return column, lambda value: test(made(value))
-        case InColumn(column, "time"):
-            return column, lambda value: test(time_text(value))
-        case InColumn(column):
-            return column, lambda value: test(value)
-    raise ValueError(f"{of.operator} is not for {of.field.name}: use ==, !=, ~, !~, @ or !@")
+    if isinstance(meaning, InJson):
+        return meaning.column, _json_test(of.field.path, meaning.is_header, test)
+    if of.field.path or not isinstance(meaning, (Derived, InColumn)):
+        raise ValueError(f"{of.field.name} holds no JSON: nothing can stand at .{'.'.join(map(str, of.field.path))}")
+    if isinstance(meaning, Derived):
+        made = meaning.made
+        return meaning.column, lambda value: test(made(value))
+    if meaning.kind == "time":
+        return meaning.column, lambda value: test(time_text(value))
+    return meaning.column, test
 
 
 def _json_test(path: tuple[str | int, ...], is_header: bool, test: Test) -> Test:
@@ -197,18 +191,19 @@ def _span(literal: Literal, now: float) -> tuple[float, float]:
 
 
 def _several(meaning: Several, of: Comparison) -> Condition:
-    mine = meaning.table.c.exchange_id == EXCHANGES.c.id
-    where = [mine] if meaning.where is None else [mine, meaning.where]
+    """As a list of ids that is made once: a question for each exchange would cost a search for each."""
+    ids = select(meaning.table.c.exchange_id)
+    ids = ids if meaning.where is None else ids.where(meaning.where)
     if of.literal is None:
-        return not_(exists().where(*where)) if of.operator == "==" else exists().where(*where)
-    if of.operator in ("%", "!%", ">", ">=", "<", "<="):
+        return EXCHANGES.c.id.not_in(ids) if of.operator == "==" else EXCHANGES.c.id.in_(ids)
+    if of.operator in UNORDERED:
         raise ValueError(f"{of.operator} is not for {of.field.name}: use ==, !=, ~, !~, @ or !@")
     synonyms = dict(meaning.synonyms)
     some = of.literal if isinstance(of.literal, tuple) else (of.literal,)
     texts = tuple(synonyms.get(str(one), str(one)) for one in some)
     sign = of.operator.removeprefix("!") if of.operator != "!=" else "=="
-    fits = exists().where(*where, _compared(meaning.column, sign, texts if sign in LISTS else texts[0]))
-    return not_(fits) if of.operator in NEGATIVE else fits
+    fitting = ids.where(_compared(meaning.column, sign, texts if sign in LISTS else texts[0]))
+    return EXCHANGES.c.id.not_in(fitting) if of.operator in NEGATIVE else EXCHANGES.c.id.in_(fitting)
 
 
 def _repairs(of: Comparison) -> Condition:
@@ -216,7 +211,7 @@ def _repairs(of: Comparison) -> Condition:
     text = cast(EXCHANGES.c.repairs, Text)
     if of.literal is None:
         return EXCHANGES.c.repairs.is_(None) if of.operator == "==" else EXCHANGES.c.repairs.is_not(None)
-    if of.operator in ("%", "!%", ">", ">=", "<", "<="):
+    if of.operator in UNORDERED:
         raise ValueError(f"{of.operator} is not for {of.field.name}: use ==, !=, ~, !~, @ or !@")
     some = of.literal if isinstance(of.literal, tuple) else (of.literal,)
     frame = '%"{}%' if of.operator in ("~", "!~") else '%"{}"%'

@@ -90,16 +90,18 @@ def _mark(name: str, *synonyms: tuple[str, str]) -> Several:
 
 
 def _server_ms(text: str | None) -> str | float | None:
-    """Moonshot's duration as a number; another provider's Server-Timing as it is."""
+    """Milliseconds, where it says them."""
     found = _DURATION.search(text or "")
     return float(found[1]) if found else float(text) if text and text.isdigit() else text
 
 
 def _route(path: str | None) -> str | None:
+    """What stands before the question mark."""
     return path.partition("?")[0] if path is not None else None
 
 
 def _query(path: str | None) -> str | None:
+    """What stands behind the question mark."""
     return path.partition("?")[2] if path is not None else None
 
 

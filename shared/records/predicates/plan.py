@@ -60,15 +60,12 @@ class _Node:
     cost: int = 0
 
 
-def predicate(*texts: str, now: float) -> Predicate | None:
-    """The exchanges that all of the texts describe; None without any. `now` is what `2h` goes back from.
+def predicate(text: str, *more: str, now: float) -> Predicate:
+    """The exchanges that all of the texts describe. `now` is what `2h` goes back from.
 
     Raises PredicateError, whose text shows the place and what would be right.
     """
-    nodes = [_node(parse(text), text, now) for text in texts]
-    if not nodes:
-        return None
-    whole = _all(nodes)
+    whole = _all([_node(parse(one), one, now) for one in (text, *more)])
     if whole.sql is not None:
         return Predicate(whole.sql)
     needs = _Needs()

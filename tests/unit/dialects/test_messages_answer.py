@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.ingress.dialects import ANTHROPIC, carriers
 from services.ingress.dialects.anthropic.answer import MessagesAnswering
-from services.ingress.rules.assemble import Assembly
+from shared.assembly import Assembly
 from shared.contracts import Fault
 from shared.errors import Refused
 from tests.fixtures.streams import (

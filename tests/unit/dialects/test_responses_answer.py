@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.ingress.dialects import carriers
 from services.ingress.dialects.responses import OpenAIResponses, ResponsesAnswering
 from services.ingress.dialects.responses.unwrap import InputText
-from services.ingress.rules.assemble import Assembly
+from shared.assembly import Assembly
 from shared.contracts import End, Fault
 from tests.fixtures.responses import response_of
 from tests.fixtures.streams import BROKEN, COMPLETE, THINK_TEXT_CALLS, call, chunk, cuts, deltas, events, stream

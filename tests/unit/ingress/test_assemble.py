@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.rules.assemble import Assembly, as_stream
 from services.ingress.rules.events import DONE, event
+from services.ingress.rules.streaming import as_stream
+from shared.assembly import Assembly
 
 Json = dict[str, Any]
 TOP = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "kimi"}

@@ -73,7 +73,7 @@ def test_an_empty_file_holds_no_records(tmp_path: Path) -> None:
         open_reader(url_in(tmp_path))
 
 
-@pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:"])
 def test_what_is_no_place_for_records_is_refused(url: str) -> None:
     with pytest.raises(NoRecords, match="sqlite:///path"):
         open_reader(url)

@@ -1,8 +1,8 @@
-"""From an event stream to the completion that a plain request asked for, and back.
+"""From an event stream to the completion that a plain request asked for.
 
-Used where the provider is asked for a stream although the client wants one answer (`--force-stream`), and where a
-provider gives one answer although a stream was asked for. Tolerates what providers do: choices in any order, tool
-calls without an index, usage in `choices[0].usage`.
+Used where the provider is asked for a stream although the client wants one answer (`--force-stream`), and wherever a
+recorded stream is read. Tolerates what providers do: choices in any order, tool calls without an index, usage in
+`choices[0].usage`, and values of no use where one is awaited.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from services.ingress.rules.events import DONE, event
 from shared.sse import SseParser
 
 TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "refusal")  # streamed as fragments of one text
@@ -30,16 +29,23 @@ class Assembly:
     def feed(self, data: bytes) -> None:
         self._read(self._parser.feed(data))
 
+    def finish(self) -> None:
+        """No more is coming: a last event may lack its empty line."""
+        self._read(self._parser.finish())
+
     def _read(self, events: list[bytes]) -> None:
         for text in map(bytes.strip, events):
             if text not in (b"", b"[DONE]"):
-                self._take(_decode_object(text))
+                self.take(_decode_object(text))
 
-    def _take(self, chunk: Json) -> None:
+    def take(self, chunk: Json) -> None:
         for choice in _objects(chunk.get("choices")):
             self._usage = choice.get("usage") or self._usage
-            index = choice.get("index") or 0
-            self._choices.setdefault(index, _Choice(index)).take(choice)
+            index = _index(choice.get("index"))
+            known = self._choices.get(index)
+            if known is None:
+                known = self._choices[index] = _Choice(index)
+            known.take(choice)
         self._usage = chunk.get("usage") or self._usage
         for name, value in chunk.items():
             if name not in ("choices", "usage", "object") and value is not None:
@@ -48,12 +54,16 @@ class Assembly:
     def completion(self, is_cut: bool = False) -> bytes:
         """A `chat.completion` object as JSON text, once the stream has ended. Where it `is_cut`, a call may be there
         in part only: it is left out."""
-        self._read(self._parser.finish())
+        self.finish()
+        return msgspec.json.encode(self.whole(is_cut))
+
+    def whole(self, is_cut: bool = False) -> Json:
+        """The same as an object."""
         body: Json = {**self._top, "object": "chat.completion"}
         body["choices"] = [self._choices[index].whole(is_cut) for index in sorted(self._choices)]
         if self._usage is not None:
             body["usage"] = self._usage
-        return msgspec.json.encode(body)
+        return body
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
@@ -62,6 +72,14 @@ _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 def _objects(value: Any) -> list[Json]:
     """The objects of a list; providers write null for a list, and null into one."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _index(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 class _Choice:
@@ -74,15 +92,14 @@ class _Choice:
         self._finish_reason: str | None = None
 
     def take(self, choice: Json) -> None:
-        delta = choice.get("delta") or {}
-        for name, value in delta.items():
+        for name, value in _object(choice.get("delta")).items():
             if name in TEXT_FIELDS:
                 self._texts.setdefault(name, []).extend(_texts(value))
             elif name == "tool_calls":
                 self._calls.take(_objects(value))
             elif value is not None:
                 self._message[name] = _joined(self._message.get(name), value)
-        for name, tokens in (choice.get("logprobs") or {}).items():
+        for name, tokens in _object(choice.get("logprobs")).items():
             self._logprobs[name] = _joined(self._logprobs.get(name), tokens)
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
 
@@ -148,7 +165,7 @@ class _ToolCalls:
 
     def _index(self, fragment: Json) -> int:
         index = fragment.get("index")
-        return max((call.index for call in self._calls), default=-1) + 1 if index is None else int(index)
+        return max((call.index for call in self._calls), default=-1) + 1 if index is None else _index(index)
 
     def whole(self, is_cut: bool) -> list[Json]:
         in_order = sorted(self._calls, key=lambda call: call.index)
@@ -168,7 +185,7 @@ class _ToolCall:
 
         A name alone says so only without an index: there are providers that repeat it in every fragment.
         """
-        id, index, name = fragment.get("id"), fragment.get("index"), (fragment.get("function") or {}).get("name")
+        id, index, name = fragment.get("id"), fragment.get("index"), _object(fragment.get("function")).get("name")
         if id and self.id and id != self.id:
             return bool(name) or index is None
         if index is not None or not name or self._name is None:
@@ -180,7 +197,7 @@ class _ToolCall:
         return _is_json("".join(self._arguments))
 
     def take(self, fragment: Json) -> None:
-        said = fragment.get("function") or {}
+        said = _object(fragment.get("function"))
         self.id = self.id or fragment.get("id")
         self._type = fragment.get("type") or self._type
         self._name = self._name or said.get("name")
@@ -197,26 +214,3 @@ def _is_json(text: str) -> bool:
     except msgspec.DecodeError:
         return False
     return True
-
-
-def as_stream(body: bytes) -> bytes:
-    """A whole completion as the event stream that a client asked for."""
-    completion = _decode_object(body)
-    choices = _objects(completion.get("choices"))
-    top = {name: value for name, value in completion.items() if name not in ("choices", "usage")}
-    top["object"] = "chat.completion.chunk"
-    events = [event({**top, "choices": [_first_chunk(choice)]}) for choice in choices]
-    for choice in choices:
-        last = {"index": choice.get("index", 0), "delta": {}, "finish_reason": choice.get("finish_reason")}
-        events.append(event({**top, "choices": [last]}))
-    if completion.get("usage"):
-        events.append(event({**top, "choices": [], "usage": completion["usage"]}))
-    return b"".join(events) + DONE
-
-
-def _first_chunk(choice: Json) -> Json:
-    message: Json = dict(choice.get("message") or {})
-    calls = [{"index": index, **call} for index, call in enumerate(_objects(message.get("tool_calls")))]
-    delta = {"role": "assistant", **message} | ({"tool_calls": calls} if calls else {})
-    first = {"index": choice.get("index", 0), "delta": delta, "finish_reason": None}
-    return first | ({"logprobs": choice["logprobs"]} if choice.get("logprobs") else {})

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.recorder.rules.position import Position
 from services.recorder.store import Batch, Overtaken, Store
 from shared.bus import Captured
 from tests.fixtures.exchanges import INGRESS, NORMALIZER, Script, captured, plain, streamed
-from tests.fixtures.recording import FEED, Rows, record, rows, url_in
+from tests.fixtures.recording import FEED, Rows, empty, record, rows
 
 
 def broken(id: str) -> Script:
@@ -62,28 +59,27 @@ def batchings(draw: st.DrawFn) -> tuple[list[Captured], list[tuple[int, int]]]:
     return stream, slices
 
 
-def recorded(batches: list[list[Captured]]) -> Rows:
-    with tempfile.TemporaryDirectory() as folder:
-        url = url_in(Path(folder))
-        store = Store.open(url, FEED)
-        for batch in batches:
-            record(store, batch)
-        store.close()
-        return rows(url)
+def recorded(url: str, batches: list[list[Captured]]) -> Rows:
+    store = Store.open(url, FEED)
+    empty(store)
+    for batch in batches:
+        record(store, batch)
+    store.close()
+    return rows(url)
 
 
 @given(batchings())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_batches_and_redeliveries_give_the_rows_of_a_single_batch(
-    drawn: tuple[list[Captured], list[tuple[int, int]]],
+    records_url: str, drawn: tuple[list[Captured], list[tuple[int, int]]]
 ) -> None:
     stream, slices = drawn
 
-    assert recorded([stream[begin:end] for begin, end in slices]) == recorded([stream])
+    assert recorded(records_url, [stream[begin:end] for begin, end in slices]) == recorded(records_url, [stream])
 
 
-def test_nothing_waits_once_an_exchange_is_settled(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_nothing_waits_once_an_exchange_is_settled(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     stream = captured([streamed("A")])
 
@@ -95,8 +91,8 @@ def test_nothing_waits_once_an_exchange_is_settled(tmp_path: Path) -> None:
     store.close()
 
 
-def test_an_exchange_is_seen_while_it_runs(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_an_exchange_is_seen_while_it_runs(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     record(store, captured([streamed("A")])[:1])
     record(store, captured([streamed("A")])[:4])
@@ -106,8 +102,8 @@ def test_an_exchange_is_seen_while_it_runs(tmp_path: Path) -> None:
     assert (row["state"], row["model"], row["provider"], row["calls"]) == ("live", "kimi-k2", "moonshot", 1)
 
 
-def test_what_comes_after_an_exchange_was_let_go_is_an_event(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_what_comes_after_an_exchange_was_let_go_is_an_event(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     late = Script("A").event("repaired").end(outcome="lost", by="upstream-9", to=NORMALIZER)
     record(store, captured([plain("A")]))
@@ -117,8 +113,8 @@ def test_what_comes_after_an_exchange_was_let_go_is_an_event(tmp_path: Path) -> 
     assert [row["name"] for row in rows(url)["events"]] == ["repaired", "late.end"]
 
 
-def test_a_late_end_still_completes_the_call_of_a_client_that_left(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_a_late_end_still_completes_the_call_of_a_client_that_left(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     stream = captured([broken("A")])
     record(store, stream[:-1])
@@ -130,8 +126,8 @@ def test_a_late_end_still_completes_the_call_of_a_client_that_left(tmp_path: Pat
     assert [body["part"] for body in rows(url)["bodies"]] == ["c1.raw", "c1.request", "client.request"]
 
 
-def test_a_sweep_lets_go_of_finished_exchanges_and_abandons_silent_ones(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_a_sweep_lets_go_of_finished_exchanges_and_abandons_silent_ones(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     stream = captured([broken("A"), Script("B").request().sent().head().data(b"half")])
     record(store, stream)
@@ -150,8 +146,8 @@ def test_a_sweep_lets_go_of_finished_exchanges_and_abandons_silent_ones(tmp_path
     store.close()
 
 
-def test_an_abandoned_exchange_that_speaks_again_is_not_abandoned(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_an_abandoned_exchange_that_speaks_again_is_not_abandoned(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     stream = captured([plain("A")])
     record(store, stream[:4])
@@ -159,11 +155,13 @@ def test_an_abandoned_exchange_that_speaks_again_is_not_abandoned(tmp_path: Path
     record(store, stream)
     store.close()
 
-    assert rows(url) == recorded([stream])
+    spoken = rows(url)
+
+    assert spoken == recorded(url, [stream])
 
 
-def test_two_recorders_can_not_both_write_the_same_messages(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_two_recorders_can_not_both_write_the_same_messages(records_url: str) -> None:
+    url = records_url
     one, other = Store.open(url, FEED), Store.open(url, FEED)
     record(one, captured([plain("A")]))
 
@@ -173,8 +171,8 @@ def test_two_recorders_can_not_both_write_the_same_messages(tmp_path: Path) -> N
     other.close()
 
 
-def test_an_exchange_that_the_database_refuses_is_put_aside_and_the_others_are_kept(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_an_exchange_that_the_database_refuses_is_put_aside_and_the_others_are_kept(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     too_many = Script("B").request().done(total_s=1.0, body_bytes=2**70)
     record(store, captured([plain("A"), too_many, plain("C")]))
@@ -185,8 +183,8 @@ def test_an_exchange_that_the_database_refuses_is_put_aside_and_the_others_are_k
     assert {row["subject"] for row in rows(url, ["poison"])["poison"]} == {"B.request", "B.done"}
 
 
-def test_what_can_not_be_read_is_put_aside_with_its_reason(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+def test_what_can_not_be_read_is_put_aside_with_its_reason(records_url: str) -> None:
+    url = records_url
     store = Store.open(url, FEED)
     bad = Script("A").say("moontide.req.A.done", b"{broken").say("moontide.req.A.c1.raw.x.data", b"no number")
     bad.say("moontide.req.A.something", b"new").say("moontide.req.A", b"nothing").say("moontide.req..request", b"{}")
