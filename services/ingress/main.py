@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from services.ingress.app import Ingress
+from services.ingress.exchange import Tell
 from services.ingress.rules.account import account
 from shared.bus import Bus
 from shared.config import Settings
@@ -38,12 +39,17 @@ class Listening:
 
 
 @asynccontextmanager
-async def ingress(bus: Bus, settings: Settings, client_keys: ClientKeys | None) -> AsyncIterator[Listening]:
-    """Answers HTTP while the block lasts; exchanges in hand are finished on the way out."""
+async def ingress(
+    bus: Bus, settings: Settings, client_keys: ClientKeys | None, tell: Tell | None = None
+) -> AsyncIterator[Listening]:
+    """Answers HTTP while the block lasts; exchanges in hand are finished on the way out.
+
+    `tell` hears each exchange's account; without it, stderr does.
+    """
     capacity = settings.ingress.max_in_flight
     identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.ingress.drain_s)
-    service = Ingress(settings, client_keys, worker, print_account)
+    service = Ingress(settings, client_keys, worker, tell or print_account)
     runner = web.AppRunner(
         service.application(),
         access_log=None,

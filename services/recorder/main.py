@@ -20,6 +20,7 @@ from shared.config import Settings
 from shared.config import Sink as SinkSettings
 from shared.config.sinks import address, is_webhook
 from shared.ids import new_instance
+from shared.records.database import without_password
 from shared.secrets import Secrets
 from shared.subjects import Subjects
 from shared.worker import Identity, Worker
@@ -84,7 +85,7 @@ async def recording(
 
 def feed_name(url: str) -> str:
     """A sink's place in the stream is its own, and the same after every start."""
-    place = make_url(url).set(password=None, query={}).render_as_string()
+    place = without_password(make_url(url)).render_as_string()
     return f"recorder-{sha256(place.encode()).hexdigest()[:8]}"
 
 

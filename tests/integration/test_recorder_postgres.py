@@ -128,7 +128,7 @@ async def test_a_sink_that_is_down_holds_no_other_and_its_lag_is_counted(bus: Na
 
     assert "never-shown" not in str(told)
     assert "port 1 failed" in str(told)
-    assert lag.sink == make_url(url).set(password=None).render_as_string()
+    assert lag.sink == url
 
 
 async def test_two_databases_and_both_have_everything(bus: NatsBus, bus_root: str, url: str, tmp_path: Path) -> None:
@@ -197,3 +197,9 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     assert "127.0.0.1" in str(caught.value)
     assert "never-shown" not in str(caught.value)
     assert os.linesep not in str(caught.value)
+
+
+def test_a_sink_has_the_same_place_in_the_stream_however_it_is_let_in(url: str) -> None:
+    with_password = make_url(url).set(password="secret").render_as_string(hide_password=False)
+
+    assert feed_name(with_password) == feed_name(f"{url}?sslmode=prefer") == feed_name(url)
