@@ -243,6 +243,14 @@ class Sample(Struct, frozen=True, kw_only=True, array_like=True):
     labels: dict[str, str] = {}
 
 
+class Lag(Struct, frozen=True, kw_only=True):
+    """How far a sink of the recorder is behind what passed."""
+
+    sink: str  # where it writes, without a password
+    messages: int
+    behind_s: float  # how long the oldest of them has been waiting
+
+
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field="type"):
     """A worker's sign of life, each second."""
 
@@ -261,6 +269,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field
     generation: int = 0  # how many settings the worker's process has had; 0 = it doesn't say
     settings_at: float = 0.0  # when they came into force
     samples: list[Sample] = []  # what the worker counts and measures
+    lags: tuple[Lag, ...] = ()  # of a recorder's sinks
 
 
 class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_field="type"):

@@ -65,6 +65,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("fresh_connections", "counter", "Calls sent again because a kept connection was dead.", ("provider",)),
     Figure("bus_reconnects", "counter", "Connections to the bus that were lost and came back."),
     Figure("recorder_lag_messages", "gauge", "Messages in the capture stream that are not recorded.", ("sink",)),
+    Figure("recorder_lag_seconds", "gauge", "How long the oldest of them has been waiting.", ("sink",)),
     Figure("worker_in_flight", "gauge", "Jobs or requests in hand."),
     Figure("worker_capacity", "gauge", "The most that it takes."),
     Figure("worker_draining", "gauge", "1 while it takes nothing new."),

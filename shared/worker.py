@@ -25,7 +25,20 @@ from shared.bus import Bus, BusUnavailable, Delivery, Handler, Subscription
 from shared.cancels import Cancels
 from shared.config.loader import Loaded
 from shared.config.reload import Stamp
-from shared.contracts import Accepted, CallOutcome, Cancel, End, Event, Fault, Heartbeat, Job, Struct, decode, encode
+from shared.contracts import (
+    Accepted,
+    CallOutcome,
+    Cancel,
+    End,
+    Event,
+    Fault,
+    Heartbeat,
+    Job,
+    Lag,
+    Struct,
+    decode,
+    encode,
+)
 from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
 from shared.legs import FramesLost, LegWriter
@@ -82,6 +95,7 @@ class Worker:
         self.identity = identity
         self.instance = identity.instance
         self.in_flight = 0
+        self.lags: tuple[Lag, ...] = ()  # told with each beat
         self._in_hand: set[tuple[str, str]] = set()  # request and call of each job
         self.roster = Roster(time.monotonic)
         self.cancels = Cancels(bus, subjects, identity.instance)
@@ -204,6 +218,7 @@ class Worker:
             capacity=me.capacity,
             draining=self._draining,
             seal_key=me.seal_key,
+            lags=self.lags,
             **self._stamped(),
         )
 

@@ -116,7 +116,7 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
 async def _enter(stack: AsyncExitStack, name: str, bus: NatsBus, loaded: Loaded, state: Running) -> None:
     settings = loaded.settings
     if name == "recorder":
-        worker = await stack.enter_async_context(run_recorder(bus, settings))
+        worker = await stack.enter_async_context(run_recorder(bus, settings, loaded.secrets))
     elif name == "upstream":
         worker = await stack.enter_async_context(run_upstream(bus, settings, loaded.secrets))
     elif name == "normalizer":

@@ -33,6 +33,7 @@ from services.cli.state import announced, private_folder
 from services.cli.watching import Watch
 from shared.config import Loaded, Settings, files_of
 from shared.errors import MoontideError
+from shared.secrets import scrub
 
 
 class AlreadyUp(MoontideError):
@@ -184,7 +185,7 @@ def _as_variables(overrides: Mapping[str, Any]) -> dict[str, str]:
 def _say_ready(loaded: Loaded, url: str, nats_url: str) -> None:
     settings = loaded.settings
     lines = [f"Moontide is ready: base_url={url}/v1"]
-    lines.append(f"  records  {settings.records[0].url}   (moontide list, moontide inspect last)")
+    lines.append(f"  records  {scrub(settings.records[0].url)}   (moontide list, moontide inspect last)")
     lines.append("  watch    moontide tap")
     lines.append(f"  or       {nats_sub(settings, nats_url, f'{settings.bus.root}.req.>')}")
     lines += [f"  note     {note}" for note in _notes(settings)]

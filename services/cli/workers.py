@@ -81,6 +81,10 @@ def _print_table(beats: list[Heartbeat]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows if beats else ():
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for beat in beats:
+        for lag in beat.lags:
+            behind = f"{lag.messages} messages, {lag.behind_s:g} s behind" if lag.messages else "all written"
+            click.echo(f"{beat.instance}: {lag.sink}: {behind}")
 
 
 def _settings(beat: Heartbeat) -> str:

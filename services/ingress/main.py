@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from services.ingress.app import Doors, Ingress, Shared
+from services.ingress.exchange import Tell
 from services.ingress.ledger import Ledger
 from services.ingress.memory import Memory
 from services.ingress.refusals import Refusals
@@ -44,13 +45,18 @@ class Listening:
 
 
 @asynccontextmanager
-async def ingress(bus: Bus, settings: Settings, client_keys: ClientKeys | None) -> AsyncIterator[Listening]:
-    """Answers HTTP while the block lasts; exchanges in hand are finished on the way out."""
+async def ingress(
+    bus: Bus, settings: Settings, client_keys: ClientKeys | None, tell: Tell | None = None
+) -> AsyncIterator[Listening]:
+    """Answers HTTP while the block lasts; exchanges in hand are finished on the way out.
+
+    `tell` hears each exchange's account; without it, stderr does.
+    """
     capacity = settings.ingress.max_in_flight
     identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity, is_scraped=True)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.ingress.drain_s)
     logging.getLogger(SERVER).addFilter(without_contents)
-    ledger = Ledger(settings, worker.metrics, print_account)
+    ledger = Ledger(settings, worker.metrics, tell or print_account)
     shared = Shared(
         worker=worker,
         sealer=Sealer(worker.roster),

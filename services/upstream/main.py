@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
-from services.upstream.alerts import Alerts, Receiver
+from services.upstream.alerts import Alerts
 from services.upstream.balances import Balances
 from services.upstream.board import Board
 from services.upstream.call import Connections, connections
@@ -16,6 +16,7 @@ from services.upstream.hearing import Ears
 from services.upstream.replay import BUCKET, BUCKET_BYTES, MAX_AGE_S, Replay
 from services.upstream.rules.latencies import Latencies
 from services.upstream.worker import Upstream
+from shared.alerts import Receiver
 from shared.bus import Bus
 from shared.config import Loaded, Settings
 from shared.ids import new_instance

@@ -23,10 +23,12 @@ from shared.config.references import files_named, resolved, with_absolute_files
 from shared.config.rules import broken_rules
 from shared.config.schema import Findings, as_settings, checked, shape
 from shared.config.settings import Settings
+from shared.config.sinks import address, is_webhook
 from shared.errors import ConfigError, Problem
 from shared.secrets import Secrets, looks_secret, scrub
 
 PASSWORD_IN_FILE = "a password must not stand here; set MOONTIDE_NATS_URL, or bus.credentials to file:/path"  # noqa: S105
+PASSWORD_OF_SINK = "a password must not stand here; set `password: env:NAME` beside it, or the whole `url: env:NAME`"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Loaded:
     client_keys: ClientKeys | None  # None: clients are not asked for a key, or nobody here asks them
     layer: Layer  # the effective values as a tree, with the origin of each
     file: str | None  # the configuration file, as it was named
+
+    def databases(self) -> list[str]:
+        """The addresses of the sinks that can be read, the first one first, passwords included: to be opened, never to
+        be shown. For who loaded with the secrets of `records`."""
+        addresses = (address(sink, self.secrets) for sink in self.settings.records)
+        return [url for url in addresses if not is_webhook(url)]
 
 
 def load(
@@ -115,6 +123,9 @@ def _checked(
     settings = _tidied(as_settings(values), environ)
     if looks_secret(settings.bus.url or "") and layer.origin(("bus", "url")).source == name:
         findings.add(("bus", "url"), PASSWORD_IN_FILE)
+    for at, sink in enumerate(settings.records):
+        if looks_secret(sink.url) and layer.origin(("records", at, "url")).source == name:
+            findings.add(("records", at, "url"), PASSWORD_OF_SINK)
     for path, what in broken_rules(settings, findings):
         if not findings.covers(path):
             findings.add(path, what)

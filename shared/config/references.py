@@ -15,13 +15,17 @@ from shared.secrets import Secret, Secrets, is_reference, resolve_all
 
 LONGEST_PATH = 4096  # characters; anything longer is the key itself
 
+RECORDS = "records"  # no service: whoever reads the records
 NEEDED_BY: tuple[tuple[Path, frozenset[str] | None], ...] = (  # None = every service
     (("bus", "credentials"), None),
     (("ingress", "keys"), frozenset({"ingress"})),
     (("upstream", "seal_key"), frozenset({"upstream"})),
     (("providers", "*", "api_key"), frozenset({"upstream"})),
     (("providers", "*", "credentials"), frozenset({"upstream"})),
-    (("alerts", "*", "url"), frozenset({"upstream"})),
+    (("alerts", "*", "url"), frozenset({"upstream", "recorder"})),
+    (("records", "*", "url"), frozenset({"recorder", RECORDS})),
+    (("records", "*", "password"), frozenset({"recorder", RECORDS})),
+    (("records", "*", "secret"), frozenset({"recorder"})),
     (("providers", "*", "headers", "*"), frozenset({"upstream"})),
 )
 
@@ -86,8 +90,19 @@ def _below(values: Any, pattern: Path, path: Path) -> Iterator[tuple[Path, Any]]
     if not pattern:
         yield path, values
         return
-    names = list(values) if pattern[0] == "*" and isinstance(values, dict) else [pattern[0]]
+    names: list[str | int] = [pattern[0]]
+    if pattern[0] == "*":
+        names = (
+            list(values) if isinstance(values, dict) else list(range(len(values if isinstance(values, list) else ())))
+        )
     for name in names:
         below = at(values, (name,))
         if below is not None:
             yield from _below(below, pattern[1:], (*path, name))
+
+
+def _names(values: Any) -> list[str | int]:
+    """What stands below: the keys of a mapping, the places of a list."""
+    if isinstance(values, list):
+        return list(range(len(values)))
+    return list(values) if isinstance(values, dict) else []

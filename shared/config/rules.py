@@ -15,6 +15,7 @@ from shared.config.layers import Path
 from shared.config.models import entry_of
 from shared.config.schema import Findings, closest, literal_refused
 from shared.config.settings import Model, Provider, Route, Settings, Target
+from shared.config.sinks import recorder_rules, sink_rules
 from shared.secrets import is_reference, is_secret_name
 
 ROOT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -29,7 +30,8 @@ Finding = tuple[Path, str]
 def broken_rules(settings: Settings, known: Findings) -> Iterator[Finding]:
     """Everything else that is wrong, with its place; `known` is what the types found."""
     yield from _bus(settings)
-    yield from _records(settings)
+    yield from sink_rules(settings.records)
+    yield from recorder_rules(settings.recorder)
     yield from _ingress(settings)
     if not settings.providers:
         yield ("providers",), "at least one is needed"
@@ -54,14 +56,6 @@ def _bus(settings: Settings) -> Iterator[Finding]:
     for url in (settings.bus.url or "").split(",") if settings.bus.url is not None else ():
         if not _is_url(url.strip(), BUS_SCHEMES):
             yield ("bus", "url"), "must be nats://host:port (or tls, ws, wss), several separated by commas"
-
-
-def _records(settings: Settings) -> Iterator[Finding]:
-    if not settings.records:
-        yield ("records",), "at least one sink is needed: [{url: sqlite:///path}]"
-    for at, sink in enumerate(settings.records):
-        if not sink.url.startswith("sqlite:///") or sink.url == "sqlite:///":
-            yield ("records", at, "url"), "must be sqlite:///path (four slashes for an absolute path)"
 
 
 def _ingress(settings: Settings) -> Iterator[Finding]:

@@ -24,12 +24,16 @@ SecretRef = Annotated[str, Meta(extra={SECRET: True})]
 BusUrl = Annotated[str, Meta(extra={MAY_HOLD_PASSWORD: True})]
 """With user and password only where it comes from the environment or the command line."""
 
+RecordsUrl = BusUrl
+"""A database, a webhook, or a reference to either. A password in it as in BusUrl."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]  # 0 = any free one
 Count = Annotated[int, Meta(ge=1)]
 Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Days = Annotated[float, Meta(gt=0)]
 Rate = Annotated[float, Meta(ge=0)]
+Gib = Annotated[float, Meta(gt=0)]
 
 ProviderKind = Literal["moonshot", "openai", "openrouter", "anthropic", "vertex"]
 AnthropicVersion = Literal["2023-06-01", "2026-10-21"]
@@ -59,10 +63,14 @@ class Bus(Section, frozen=True, kw_only=True):
 
 
 class Sink(Section, frozen=True, kw_only=True):
-    """A database that exchanges are recorded in."""
+    """A database that exchanges are recorded in, or a webhook that they are posted to."""
 
-    url: str
+    url: RecordsUrl
+    password: SecretRef | None = None  # postgres
     keep_days: Days | None = None  # None = for ever
+    keep_gib: Gib | None = None  # None = any size
+    secret: SecretRef | None = None  # webhook: what its posts are signed with
+    bodies: bool = False  # webhook: whether what each side sent goes along
 
 
 class Ingress(Section, frozen=True, kw_only=True):
@@ -110,6 +118,8 @@ class Recorder(Section, frozen=True, kw_only=True):
     """A worker that writes exchanges into the sinks."""
 
     drain_s: Seconds = 30.0
+    redact: tuple[str, ...] = ()  # regular expressions (RE2) of what is taken out before it is stored
+    lag_alert_s: Seconds = 300.0  # a sink that is further behind is told of; 0 = never
 
 
 class MetricsPort(Section, frozen=True, kw_only=True):
@@ -200,7 +210,7 @@ class Model(Section, frozen=True, kw_only=True):
 
 
 class Alert(Section, frozen=True, kw_only=True):
-    """Somebody who is told when a provider is out, and when it is back."""
+    """Somebody who is told when a provider is out or a sink is behind, and when that is over."""
 
     url: SecretRef
     shape: Literal["webhook", "discord", "slack"] = "webhook"

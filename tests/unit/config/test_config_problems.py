@@ -133,6 +133,54 @@ CASES = {
         "records: [{url: records.db}]",
         "moontide.yaml:1: records[0].url: must be sqlite:///path (four slashes for an absolute path)",
     ),
+    "a sink of two kinds": (
+        "records: [{url: 'sqlite:///r.db', secret: env:S}]",
+        "moontide.yaml:1: records[0].secret: is for webhooks: a database has no posts to sign",
+    ),
+    "a database with bodies": (
+        "records: [{url: 'sqlite:///r.db', bodies: true}]",
+        "moontide.yaml:1: records[0].bodies: is for webhooks: a database always has them",
+    ),
+    "a file with a password": (
+        "records: [{url: 'sqlite:///r.db', password: env:P}]",
+        "moontide.yaml:1: records[0].password: is for Postgres: an SQLite file has none",
+    ),
+    "a webhook that keeps": (
+        "records: [{url: 'https://h/x', keep_days: 3}]",
+        "moontide.yaml:1: records[0].keep_days: is for databases: a webhook keeps nothing here",
+    ),
+    "a webhook without a host": (
+        "records: [{url: 'https:///x'}]",
+        "moontide.yaml:1: records[0].url: must be sqlite:///path",
+    ),
+    "a Postgres without a database": (
+        "records: [{url: 'postgresql://db'}]",
+        "moontide.yaml:1: records[0].url: names no database: postgresql://user@host/database",
+    ),
+    "a password of nobody": (
+        "records: [{url: 'postgresql://db/m', password: env:P}]",
+        "moontide.yaml:1: records[0].url: has a password and no user: postgresql://user@host/database",
+    ),
+    "one sink twice": (
+        "records: [{url: 'sqlite:///r.db'}, {url: 'sqlite:///r.db'}]",
+        "moontide.yaml:1: records[1].url: the same as records[0].url; one sink for a place is enough",
+    ),
+    "a password of a database": (
+        "records: [{url: 'postgresql://u:pw@db/m'}]",
+        "moontide.yaml:1: records[0].url: a password must not stand here; set `password: env:NAME` beside it",
+    ),
+    "a pattern that is none": (
+        "recorder: {redact: ['(']}",
+        "moontide.yaml:1: recorder.redact[0]: not a regular expression of RE2: missing ): (?:()",
+    ),
+    "a pattern that RE2 has not": (
+        "recorder: {redact: [ok, '(?<=x)y']}",
+        "moontide.yaml:1: recorder.redact[1]: not a regular expression of RE2: invalid perl operator: (?<=",
+    ),
+    "a pattern of nothing": (
+        "recorder: {redact: ['x*']}",
+        "moontide.yaml:1: recorder.redact[0]: matches everywhere, also where nothing is",
+    ),
     "no host": ("ingress: {host: ''}", "moontide.yaml:1: ingress.host: has no value; 127.0.0.1 for this machine"),
     "no provider": ("providers: {}", "moontide.yaml:1: providers: at least one is needed"),
     "no model": ("models: {}", "moontide.yaml:1: models: at least one is needed"),
@@ -223,7 +271,6 @@ def test_everything_that_has_not_come_yet_is_refused_with_a_line_that_says_so(tm
 
     kimi = "models.kimi-k2-thinking"
     assert keys == {
-        "records",
         f"{kimi}.ensure_tool_call",
         f"{kimi}.repeat.action",
     }
@@ -231,12 +278,6 @@ def test_everything_that_has_not_come_yet_is_refused_with_a_line_that_says_so(tm
     assert (
         f"moontide.yaml:18: {kimi}.repeat.action: retry is not available in this version (0.1.0); use stop or warn"
     ) in refused
-
-
-def test_a_postgres_sink_is_refused(tmp_path: Path) -> None:
-    assert problems("records: [{url: 'postgresql://db/moontide'}]", folder=tmp_path) == [
-        "moontide.yaml:1: records[0].url: postgresql:// is not available in this version (0.1.0); use sqlite:///path"
-    ]
 
 
 def test_the_table_of_what_is_not_there_holds_each_path_once() -> None:
