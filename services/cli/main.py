@@ -24,6 +24,7 @@ COMMANDS = {
     "stats": "services.cli.stats:stats",
     "migrate": "services.cli.migrate:migrate",
     "export": "services.cli.export:export",
+    "replay": "services.cli.replay:replay",
     "tap": "services.cli.tap:tap",
     "cancel": "services.cli.workers:cancel",
     "workers": "services.cli.workers:workers",

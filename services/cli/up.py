@@ -124,6 +124,7 @@ async def _up(wish: Wish) -> None:
         missing = await until_ready(services.listening)
         if missing:
             raise MoontideError(f"not ready after {READY_WITHIN_S:g} s, missing: {', '.join(missing)}")
+        stack.enter_context(announced(home, nats_url=url, url=services.listening.url))
         _say_ready(loaded, services.listening.url, url)
         if wish.demo:
             await demo.show(services.listening.url, settings)

@@ -86,6 +86,7 @@ class Ingress(Section, frozen=True, kw_only=True):
     keepalive_s: Seconds = 75.0  # an idle client connection
     ping_s: Seconds = 15.0  # silence of a stream, after which its client gets a sign of life; 0 = never
     force_stream: bool = False
+    clients_choose_provider: bool | None = None  # by `X-Moontide-Provider`; None = where clients need no keys
     drain_s: Seconds = 30.0
 
 
