@@ -25,6 +25,8 @@ COMMANDS = {
     "migrate": "services.cli.migrate:migrate",
     "export": "services.cli.export:export",
     "replay": "services.cli.replay:replay",
+    "record-to-test": "services.cli.record_to_test:record_to_test",
+    "cleanup": "services.cli.cleanup:cleanup",
     "tap": "services.cli.tap:tap",
     "cancel": "services.cli.workers:cancel",
     "workers": "services.cli.workers:workers",
