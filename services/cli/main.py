@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "services.cli.export:export",
     "replay": "services.cli.replay:replay",
     "record-to-test": "services.cli.record_to_test:record_to_test",
+    "import": "services.cli.record_import:import_",
     "cleanup": "services.cli.cleanup:cleanup",
     "tap": "services.cli.tap:tap",
     "cancel": "services.cli.workers:cancel",
