@@ -39,14 +39,14 @@ def records(file: str | None) -> Iterator[Records]:
 
 
 @contextmanager
-def telling() -> Iterator[None]:
+def telling(done: str = "read") -> Iterator[None]:
     """What is not there, or can't be used, as one line and exit status 1."""
     try:
         yield
     except (NoRecords, NotFound) as error:
         raise click.ClickException(str(error)) from None
     except RecordsUnavailable as error:
-        raise click.ClickException(f"the records can't be read: {error}") from None
+        raise click.ClickException(f"the records can't be {done}: {error}") from None
 
 
 def exchange_called(found: Records, kind: Kind, name: str) -> Row:
