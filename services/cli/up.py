@@ -130,6 +130,7 @@ async def _up(wish: Wish) -> None:
         missing = await until_ready(services.listening)
         if missing:
             raise MoontideError(f"not ready after {READY_WITHIN_S:g} s, missing: {', '.join(missing)}")
+        stack.enter_context(announced(home, nats_url=url, url=services.listening.url))
         load, files = partial(_load, wish, overrides), partial(_files, wish, overrides)
         reloading = Reloading(loaded, load, files, watch, services.workers)
         await reloading.begin()

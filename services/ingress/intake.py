@@ -16,6 +16,7 @@ from services.ingress.sealer import Sealer
 from shared.bodies import put_body
 from shared.config import Decision, Settings, decide, plain_name, served_models
 from shared.config.client_keys import ClientKeys
+from shared.config.routes import PROVIDER_HEADER
 from shared.contracts import Fault, HttpRequest, Sealed
 from shared.errors import Refused
 from shared.ids import new_id
@@ -78,6 +79,7 @@ class Intake:
 
     def decided(self, http: web.Request, model: str, client: str | None) -> Decision:
         """Where the request goes; what clients put behind a model's name in brackets is left out."""
+        self._check_choice(http)
         headers = {name.lower(): value for name, value in http.headers.items()}
         decision = decide(self._settings, plain_name(self._settings, model), client, headers)
         if decision is None:
@@ -86,10 +88,24 @@ class Intake:
             raise Refused(fault(404, "model_not_found", message, param="model"))
         return decision
 
+    def _check_choice(self, http: web.Request) -> None:
+        """A client may only name a provider that there is, and only where it may name one."""
+        provider = http.headers.get(PROVIDER_HEADER)
+        if provider is None:
+            return
+        may = self._settings.ingress.clients_choose_provider
+        if not (self._client_keys is None if may is None else may):
+            message = f"Clients may not choose the provider here ({PROVIDER_HEADER}): ingress.clients_choose_provider."
+            raise Refused(fault(403, "provider_choice_forbidden", message))
+        if provider not in self._settings.providers:
+            served = ", ".join(self._settings.providers)
+            raise Refused(fault(400, "provider_not_found", f"There is no provider {provider!r}. There are: {served}."))
+
     async def request(
         self, http: web.Request, dialect: Dialect, asked: Asked, client: str | None, body: bytes
     ) -> HttpRequest:
         """The request as the client made it; raises Refused where its address holds a secret."""
+        self._check_choice(http)
         if secret := secret_in_query(http.query):
             message = f"The query parameter {secret!r} looks like a secret: send it as `Authorization: Bearer …`."
             raise Refused(fault(400, "secret_in_query", message, param=secret))

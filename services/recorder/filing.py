@@ -98,6 +98,10 @@ class Filing:
     def count(self) -> int:
         return self._connection.scalar(select(func.count()).select_from(EXCHANGES)) or 0
 
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Those that the records have."""
+        return [id for id, known in self._known(ids).items() if known.state is not None]
+
     def delete(self, ids: list[str]) -> None:
         self._writing.delete(ids)
         self._writing.flush()

@@ -164,6 +164,25 @@ class Store:
 
         return self._transaction(work)
 
+    def delete(self, ids: Sequence[str]) -> int:
+        """Deletes these exchanges; how many there were."""
+
+        def work(connection: Connection) -> int:
+            filing = Filing(connection, self._statements, self._redaction)
+            filing.lock(ids)
+            known = filing.known(ids)
+            filing.delete(known)
+            return len(known)
+
+        return self._transaction(work)
+
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Those that are recorded already."""
+        return self._transaction(lambda connection: Filing(connection, self._statements, self._redaction).known(ids))
+
+    def used_bytes(self) -> int:
+        return self._transaction(used_bytes)
+
     def give_back(self) -> bool:
         """Hands some of the free space back to the file system; whether there is more."""
         return self._transaction(give_back)

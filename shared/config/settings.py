@@ -88,6 +88,7 @@ class Ingress(Section, frozen=True, kw_only=True):
     ping_s: Seconds = 15.0  # silence of a stream, after which its client gets a sign of life; 0 = never
     refused_per_s: Rate = 5.0  # recorded requests of callers without a valid key
     force_stream: bool = False
+    clients_choose_provider: bool | None = None  # by `X-Moontide-Provider`; None = where clients need no keys
     drain_s: Seconds = 30.0
 
 

@@ -105,23 +105,14 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 def recording_of(whole: Whole, settings: Settings) -> Recording:
     """With today's settings for the model and its providers; raises NotFound where there is nothing to play."""
-    client = whole.side()
-    if client.request is not None and client.request.data is None:
-        raise NotFound(
-            f"the request's bytes of exchange {whole.exchange['number']} were gone before they were recorded"
-        )
+    asked, client = asked_of(whole), whole.side()
     if not whole.calls:
         raise NotFound(f"exchange {whole.exchange['number']} never got to a provider: there is nothing to play")
     calls = [_answered(whole.side(row["call"])) for row in whole.calls]
     response = client.response
     return Recording(
         id=whole.exchange["id"],
-        asked=Asked(
-            client.method,
-            whole.exchange["path"] or "/",
-            _without(client.request_headers, NOT_SENT),
-            Data.of(client.request_bytes),
-        ),
+        asked=asked,
         calls=calls,
         providers={row["provider"]: _spoken(row, whole, settings) for row in whole.calls if row["provider"]},
         model=_treated(whole.exchange, settings),
@@ -129,6 +120,16 @@ def recording_of(whole: Whole, settings: Settings) -> Recording:
         status=whole.exchange["status"],
         told=told(response.data, response.content_type) if response else Told(),
     )
+
+
+def asked_of(whole: Whole) -> Asked:
+    """The client's request; raises NotFound where its bytes are gone."""
+    client = whole.side()
+    if client.request is not None and client.request.data is None:
+        number = whole.exchange["number"]
+        raise NotFound(f"the request's bytes of exchange {number} were gone before they were recorded")
+    headers = _without(client.request_headers, NOT_SENT)
+    return Asked(client.method, whole.exchange["path"] or "/", headers, Data.of(client.request_bytes))
 
 
 def pieces_of(data: bytes, chunks: Chunks) -> list[Piece]:

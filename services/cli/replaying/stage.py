@@ -41,6 +41,8 @@ class Played:
     body: bytes
     was_cut: bool  # the connection broke before the answer's end
     asked: list[str]  # the providers, in the order of the calls
+    first_byte_s: float | None = None
+    total_s: float | None = None
     outcome: str | None = None
     repairs: dict[str, int] = field(default_factory=dict)
 
@@ -65,6 +67,8 @@ async def play(recording: Recording, speed: float | None = None) -> Played:
         return Played(
             **answer,
             asked=player.asked,
+            first_byte_s=done.first_byte_s if done else None,
+            total_s=done.total_s if done else None,
             outcome=done.outcome if done else None,
             repairs=done.repairs if done else {},
         )

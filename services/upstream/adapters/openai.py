@@ -8,6 +8,7 @@ from services.upstream.adapters.base import NOTHING, Outgoing, Recalled, Replays
 from services.upstream.adapters.fields import Fields, configured
 from services.upstream.history import Ids, canonical_history
 from shared.config import Model, Provider, Target
+from shared.config.routes import PROVIDER_HEADER
 from shared.contracts import HttpRequest
 
 K2 = "kimi-k2"
@@ -26,9 +27,10 @@ NOT_FORWARDED = frozenset(
         "content-length",
         "accept-encoding",
         "expect",
+        PROVIDER_HEADER,
     }
 )
-"""Headers of one hop (RFC 9110, 7.6.1), and those that our own HTTP client sets."""
+"""Headers of one hop (RFC 9110, 7.6.1), those that our own HTTP client sets, and those that are for us."""
 
 
 class OpenAI:
