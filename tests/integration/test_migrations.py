@@ -94,8 +94,8 @@ def test_tables_of_a_newer_moontide_are_refused_and_left_alone(
 
 
 def test_of_several_that_begin_at_once_one_migrates(records_url: str) -> None:
-    """A second migration would fail on tables that are there. A file that is just being made may be locked for a moment:
-    then the recorder tries again, as here."""
+    """A second migration would fail on tables that are there. A file that is just being made may be locked for a
+    moment: then the recorder tries again, as here."""
     at_once, found, refused = threading.Barrier(4), [], []
 
     def begin() -> None:
