@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import anyio
-from sqlalchemy import text
+import psutil
+from sqlalchemy import Engine, text
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -39,7 +42,6 @@ from shared.subjects import Subjects
 from tests.fixtures.exchanges import Script, captured, plain, streamed
 
 ROOT = "benchmark"
-AT_ONCE = 64  # exchanges that run side by side
 
 
 def scripts(options: argparse.Namespace) -> Iterator[Script]:
@@ -55,7 +57,7 @@ def mixed(options: argparse.Namespace) -> list[Captured]:
     """The messages of exchanges that run side by side, in turns."""
     messages, running, coming = [], [], scripts(options)
     while True:
-        running += [iter(script.messages) for _, script in zip(range(AT_ONCE - len(running)), coming, strict=False)]
+        running += [iter(one.messages) for one in islice(coming, options.at_once - len(running))]
         if not running:
             return captured([Script("mixed", messages=messages)])
         for one in list(running):
@@ -66,8 +68,10 @@ def mixed(options: argparse.Namespace) -> list[Captured]:
                 messages.append(message)
 
 
-def report(what: str, options: argparse.Namespace, messages: int, took_s: float, cpu_s: float | None) -> None:
-    rates = f"{options.exchanges / took_s:8,.0f} exchanges/s  {messages / took_s:9,.0f} messages/s"
+def report(
+    what: str, options: argparse.Namespace, messages: int, took_s: float, cpu_s: float | None, share: float = 1.0
+) -> None:
+    rates = f"{options.exchanges * share / took_s:8,.0f} exchanges/s  {messages / took_s:9,.0f} messages/s"
     cost = f"  {cpu_s / messages * 1e6:6.1f} us CPU/message" if cpu_s is not None else ""
     print(f"{what:28} {options.kind:9} {rates}{cost}  {used(options.url) / options.exchanges:8,.0f} bytes/exchange")
 
@@ -134,23 +138,31 @@ def write_from_nats(options: argparse.Namespace) -> None:
     recorders = [makes.Process(target=record_for_ever, args=settings) for _ in range(options.recorders)]
     for process in recorders:
         process.start()
-    began = None
-    while (reached := progress(options.url)) < options.exchanges:
-        began = began or (time.perf_counter() if reached else None)
-        time.sleep(0.02)
-    took_s = time.perf_counter() - (began or 0.0)
+    engine = open_reader(options.url)
+    began, busy = 0.0, 0.0
+    while (reached := finished(engine)) < options.exchanges:
+        if reached and not began:
+            began, busy, before = time.perf_counter(), busy_s(), reached
+        time.sleep(0.1)
+    took_s, cores = time.perf_counter() - began, (busy_s() - busy) / (time.perf_counter() - began)
+    engine.dispose()
     for process in recorders:
         process.kill()
         process.join()
-    report(f"{options.database}, {options.recorders} from NATS", options, messages, took_s, None)
+    share = 1 - before / options.exchanges  # what was written while the clock ran
+    report(f"{options.database}, {options.recorders} from NATS", options, int(messages * share), took_s, None, share)
+    print(f"    {cores:.2f} of {os.cpu_count()} cores were busy, with everything that runs here")
 
 
-def progress(url: str) -> int:
-    engine = open_reader(url)
+def finished(engine: Engine) -> int:
     with engine.connect() as connection:
-        found = connection.scalar(text("SELECT count(*) FROM exchanges WHERE state = 'done'"))
-    engine.dispose()
-    return int(found or 0)
+        return int(connection.scalar(text("SELECT count(*) FROM exchanges WHERE state = 'done'")) or 0)
+
+
+def busy_s() -> float:
+    """Seconds that the machine's cores have worked."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0)
 
 
 def measure(options: argparse.Namespace, database: str, url: str) -> None:
@@ -171,6 +183,7 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=50, help="chunks of a stream")
     parser.add_argument("--bytes", type=int, default=200, help="of a plain answer")
     parser.add_argument("--batch", type=int, default=BATCH_MESSAGES, help="messages a transaction (from memory)")
+    parser.add_argument("--at-once", type=int, default=64, help="exchanges that run side by side")
     parser.add_argument("--nats", help="a server with JetStream")
     parser.add_argument("--postgres", help="a database that is emptied: postgresql://user@host/database")
     parser.add_argument("--recorders", type=int, default=1, dest="at_most", help="that share the work, on Postgres")

@@ -83,6 +83,7 @@ class Sink:
         self._kept_at, self._pause_s = rhythm.monotonic(), rhythm.sweep_every_s
         self._stopping = False
         self._held: list[Captured] = []  # fetched, not written yet
+        self._began_at = rhythm.clock()
 
     def stop(self) -> None:
         """`run` ends once all that was captured so far is written."""
@@ -93,6 +94,8 @@ class Sink:
         if self._feed is None:
             return None
         messages = await self._feed.lag()
+        if self._saved is START and messages:  # what is written nobody knows yet: it waits for as long as we do
+            return Lag(sink=self.place, messages=messages, behind_s=round(self._rhythm.clock() - self._began_at, 1))
         next_ = await self._stream.page(self._saved, 1) if messages else []
         behind_s = max(0.0, self._rhythm.clock() - next_[0].at) if next_ else 0.0
         return Lag(sink=self.place, messages=messages, behind_s=round(behind_s, 1))
@@ -141,9 +144,10 @@ class Sink:
         """The next messages; none where another recorder reads."""
         if not self._reads:
             self._reads = await run_sync(store.begin_reading)
+            if self._reads or self._saved is START:
+                self._saved = await run_sync(store.position)
             if not self._reads:
                 return []
-            self._saved = await run_sync(store.position)
         if not self._held:
             self._held = await feed.fetch(
                 self._rhythm.batch_messages, DRAIN_WAIT_S if self._stopping else self._rhythm.wait_s
@@ -173,11 +177,11 @@ class Sink:
         return True
 
     async def _opened(self) -> tuple[Store, Feed]:
+        if self._feed is None:  # first: how much waits is known while the database is down
+            self._feed = await self._bus.feed(self._feed_name)
         if self._store is None:
             settings = (self._url, self._feed_name, self._rhythm.busy_timeout_s, self._redaction)
             self._store = await run_sync(Store.open, *settings)
-        if self._feed is None:
-            self._feed = await self._bus.feed(self._feed_name)
         return self._store, self._feed
 
     async def _let_go_of_feed(self) -> None:
