@@ -10,9 +10,10 @@ import msgspec
 from aiohttp import web
 
 from services.ingress.dialects.base import Answering, Refusal
-from services.ingress.rules.assemble import Assembly, as_stream
+from services.ingress.rules.assemble import Assembly
 from shared.contracts import End, Fault, Head
 from shared.errors import Refused
+from shared.whole_answers import as_stream
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

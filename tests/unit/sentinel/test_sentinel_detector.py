@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks.loops import healthy_code, healthy_data, healthy_prose
 from benchmarks.loops.words import prose
-from services.sentinel.rules.detector import BLOCK, RepeatDetector
-from services.sentinel.rules.history import WINDOW, History
-from services.sentinel.rules.loop import Loop, RepeatSettings
+from shared.repeats.detector import BLOCK, RepeatDetector
+from shared.repeats.history import WINDOW, History
+from shared.repeats.loop import Loop, RepeatSettings
 
 HEALTHY = {
     **{kind.__name__: kind for kind in (*healthy_code.KINDS, *healthy_data.KINDS, *healthy_prose.KINDS)},

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sentinel.rules.leg import EVENT_BYTES, LegWatch
-from services.sentinel.rules.loop import RepeatSettings
 from services.sentinel.rules.watches import QUIET_S, Seen, Watches
 from shared.contracts import End, Watch, encode
 from shared.contracts import RepeatSettings as Repeat
+from shared.repeats.loop import RepeatSettings
 from shared.subjects import FrameAddress
 
 AGAIN = "and again "
