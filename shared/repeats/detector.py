@@ -14,7 +14,7 @@ BLOCK = 64
 class RepeatDetector:
     """Feed it one text, piece by piece; it answers with the loop once it sees it, and never again.
 
-    `early` is what makes it wary of rounds that vary, long before they are a loop: see `under_way`.
+    `early` is what makes it wary of rounds that vary, long before they are a loop: see `varies_since`.
     """
 
     def __init__(self, settings: RepeatSettings, early: RepeatSettings | None = None) -> None:
@@ -28,10 +28,8 @@ class RepeatDetector:
         self._suspect: Loop | None = None
 
     @property
-    def under_way(self) -> int | None:
-        """Where a repetition began that went on at the last look, and may become a loop; None without one."""
-        if self._run.due:
-            return self._run.start
+    def varies_since(self) -> int | None:
+        """Where rounds that vary began that went on at the last look, and may become a loop; None without them."""
         return self._suspect.start if self._suspect is not None else None
 
     def feed(self, text: str) -> Loop | None:

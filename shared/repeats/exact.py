@@ -24,7 +24,7 @@ class ExactRun:
     def __init__(self, settings: RepeatSettings) -> None:
         self._settings = settings
         self._period = 0
-        self.start = 0
+        self._start = 0
         self.due: float = 0
         """The text's length at which the run, if it goes on, is a loop; 0 without a run."""
 
@@ -34,17 +34,17 @@ class ExactRun:
             self._search(history)
         if not self.due or history.length < self.due or history.length < self._data_due(history):
             return None
-        repeats = (history.length - self.start) // self._period
-        return Loop(period=self._period, start=self.start, repeats=repeats, kind="exact")
+        repeats = (history.length - self._start) // self._period
+        return Loop(period=self._period, start=self._start, repeats=repeats, kind="exact")
 
     def is_halfway(self, length: int) -> bool:
         """Whether half of a loop is there: rounds that vary never get so far."""
-        return self.due > 0 and 2 * (length - self.start) >= self.due - self.start
+        return self.due > 0 and 2 * (length - self._start) >= self.due - self._start
 
     def _data_due(self, history: History) -> float:
         """Later where a round is nothing but data."""
         if is_data(history.newest_first[: self._period][::-1]):
-            self.due = self.start + PATIENCE * self._settings.enough(self._period)
+            self.due = self._start + PATIENCE * self._settings.enough(self._period)
         return self.due
 
     def _goes_on(self, history: History, added: int) -> bool:
@@ -62,5 +62,5 @@ class ExactRun:
             length = history.agreement(0, period) + period
             if length > longest:
                 longest = length
-                self._period, self.start = period, history.length - length
-                self.due = self.start + self._settings.enough(period)
+                self._period, self._start = period, history.length - length
+                self.due = self._start + self._settings.enough(period)
