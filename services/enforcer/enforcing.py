@@ -55,7 +55,7 @@ class Enforcing:
                 end = await self._one_call(call, body, has_prefix, why)
                 step = self._turn.ended(end)
                 await self._send(step.out)
-                await self._tell(step, call)
+                await self._tell(step, end.last_call or call)
                 if isinstance(step, Last) or self._cancel is not None:
                     await self._end(step, end)
                     return

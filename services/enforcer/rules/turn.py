@@ -56,8 +56,8 @@ class Turn:
 
     @property
     def attempts(self) -> int:
-        """How often the turn was asked, loops apart."""
-        return self._voice.attempt
+        """How often was asked, for whatever reason."""
+        return self._voice.attempt + self._loops
 
     @property
     def looping(self) -> Looping | None:
@@ -104,7 +104,7 @@ class Turn:
             return self._looped(out, end, repeat)
         out += self._voice.parts(self._call.attempt.finish())
         wanting = self._wanting(end)
-        if wanting is not None and self.attempts < wanting.most:
+        if wanting is not None and self._voice.attempt < wanting.most:
             return self._again(out, end, wanting)
         return self._last(out, end, wanting)
 
@@ -141,7 +141,7 @@ class Turn:
         self._voice.segment += 1
         self._prefix = NOTHING
         self._begin()
-        body, attempt = self._request.body(), self.attempts
+        body, attempt = self._request.body(), self._voice.attempt
         return Again(why=wanting.why, out=out, body=body, attempt=attempt, most=wanting.most, invalid=wanting.invalid)
 
     # loops
@@ -149,12 +149,12 @@ class Turn:
     def _looped(self, out: bytes, end: End, repeat: RepeatSettings) -> Step:
         looping = self.looping
         prefix = self._good_prefix()
-        self._loops += 1
         restarts = self._buffers or not (self._message.has_content or self._message.calls)
         continues = self._demand.continues and prefix != NOTHING
-        if self._loops >= repeat.max_attempts or not (continues or restarts):
+        if self._loops + 1 >= repeat.max_attempts or not (continues or restarts):
             self._prefix = prefix
             return self._stopped(out, end, repeat)
+        self._loops += 1
         self._spend(end)
         self._prefix = prefix if continues else NOTHING
         self._voice.segment += 0 if continues else 1
@@ -193,7 +193,7 @@ class Turn:
         if self._buffers:
             out += self._whole()
         if self._buffers or self._call.attempt.holds_calls:
-            out += b"".join([self._message.call(self.attempts, at, call, "") for at, call in enumerate(calls)])
+            out += b"".join([self._message.call(self._voice.attempt, at, call, "") for at, call in enumerate(calls)])
         last = Last(out=out, outcome=end.outcome, finish_reason=self._final_reason(calls))
         if wanting is not None:
             last = replace(last, unmet=wanting.why, invalid=wanting.invalid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.enforcer.rules.attempt import FINAL, Other, Part, Piece, Text
+from services.enforcer.rules.attempt import FINAL, Part, Piece, Text
 from services.enforcer.rules.message import Message
 from services.enforcer.rules.reading import Heard
 from shared.sse import event
@@ -38,8 +38,7 @@ class Voice:
                 return self._message.text(field, text, (self.segment, source))
             case Piece(index, call, piece):
                 return self._message.call(self.attempt, index, call, piece)
-            case Other(delta):
-                return self._message.other(delta)
+        return self._message.other(part.delta)
 
     def _passes(self, heard: Heard) -> bool:
         """Whether an event can go out as it came: the way of nearly all."""
