@@ -40,6 +40,7 @@ class Enforcing:
         self._body = body  # the client's
         self._began = time.monotonic()
         self._head: Head | None = None  # of the call that runs
+        self._good_head: Head | None = None  # of the last one that answered
         self._plain = bytearray()
         self._has_called_off = False  # a call that loops
         self._cancel: Cancel | None = None
@@ -119,6 +120,7 @@ class Enforcing:
     def _taken(self, frame: Frame) -> bytes:
         if frame.kind == "head":
             self._head = decode(Head, frame.data)
+            self._good_head = self._head if self._head.status < 300 else self._good_head
             return b""
         if self._head is None or self._head.status >= 300:
             return b""
@@ -161,7 +163,7 @@ class Enforcing:
         if not out:
             return
         if not self._leg.started:
-            head = self._head or Head(status=200, worker="", at=time.time())
+            head = self._good_head or Head(status=200, worker="", at=time.time())
             changes: dict[str, Any] = {"worker": self._worker.instance, "content_type": EVENT_STREAM}
             await self._leg.head(msgspec.structs.replace(head, **changes))
         await self._leg.data(out)
