@@ -157,6 +157,13 @@ def test_a_loop_is_to_be_stopped_once() -> None:
     assert (seen.id, seen.call, seen.stops, len(seen.found)) == ("R1", "c1", True, 1)
 
 
+def test_with_retry_each_call_that_loops_is_stopped() -> None:
+    frames = [(address(call=call), event(LOOP)) for call in ("c1", "c2")]
+    seen = said(watching(Repeat(action="retry")), *frames)
+
+    assert [(one.call, one.stops) for one in seen] == [("c1", True), ("c2", True)]
+
+
 def test_with_warn_nothing_is_stopped() -> None:
     (seen,) = said(watching(Repeat(action="warn")), (address(), event(LOOP)))
 
