@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.enforcer.rules.calls import Call
+from services.enforcer.rules.steps import Last
 from shared.contracts import CheckToolCalls, Enforcement, EnsureToolCall
 from shared.schemas import MESSAGE_CHARACTERS, fits, misfit
 from tests.fixtures.turns import CHECK, REFUSED, WEATHER, a_turn, call, messages_of, say, text
@@ -153,3 +156,29 @@ def test_what_is_asked_holds_the_calls_as_the_model_made_them() -> None:
         "type": "function",
         "function": {"name": "get_weather", "arguments": '{"city": 5}'},
     }
+
+
+ARGUMENTS = st.sampled_from([CITY, "{}", '{"city": 1}', "[]", "nonsense"])
+
+
+@given(
+    turns=st.lists(st.lists(ARGUMENTS, min_size=1, max_size=3), min_size=1, max_size=5),
+    streamed=st.booleans(),
+    cuts=st.integers(1, 200),
+)
+def test_a_client_gets_the_calls_of_one_turn_and_invalid_ones_only_with_a_mark(
+    turns: list[list[str]], streamed: bool, cuts: int
+) -> None:
+    turn = a_turn(Enforcement(check=CheckToolCalls(max_attempts=len(turns))), streamed=streamed)
+    for made in turns:
+        said = b"".join(call("get_weather", one, index=at) for at, one in enumerate(made)) + CALLS
+        step = turn.hears(*(said[at : at + cuts] for at in range(0, len(said), cuts)))
+        if isinstance(step, Last):
+            break
+        assert turn.client.calls == []
+    assert isinstance(step, Last)
+
+    assert turn.client.calls == [("get_weather", one) for one in made]
+    assert (step.unmet is None) == all(one == CITY for one in made)
+    assert step.unmet is None or made is turns[-1]
+    assert (turn.client.reasons, turn.client.dones) == (["tool_calls"], 1)
