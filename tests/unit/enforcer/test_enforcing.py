@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -80,11 +80,18 @@ async def stages(server: MemoryServer, script: list[Saying], work: Work) -> Asyn
         yield asker, worker
 
 
-async def enforced(*script: Saying, enforcement: Enforcement = ENSURE, stream: bool = True) -> Work:
+async def enforced(
+    *script: Saying,
+    enforcement: Enforcement = ENSURE,
+    stream: bool = True,
+    queue_timeout_s: float = 5.0,
+    over: anyio.Event | None = None,
+) -> Work:
+    """`over` is set when the answer has its end."""
     work = Work()
     async with memory() as server, stages(server, list(script), work) as (asker, worker):
         body = json.dumps({**BODY, "stream": stream}).encode()
-        job = a_job(call="c0")
+        job = a_job(call="c0", queue_timeout_s=queue_timeout_s)
         request = msgspec.structs.replace(job.request, body=await put_body(asker.bus, "b", body, True), stream=stream)
         job = msgspec.structs.replace(job, request=request, enforce=enforcement)
         with anyio.fail_after(10), asker.inbox.following(job.id, "c0", "out") as course:
@@ -93,6 +100,8 @@ async def enforced(*script: Saying, enforcement: Enforcement = ENSURE, stream: b
                 for frame in await course.frames():
                     work.data += frame.data if frame.kind == "data" else b""
                     work.end = decode(End, frame.data) if frame.kind == "end" else None
+        if over is not None:
+            over.set()
         with anyio.fail_after(5):
             while worker.in_flight:  # noqa: ASYNC110 - it is told on the bus a second later only
                 await anyio.sleep(0.001)
@@ -227,3 +236,25 @@ async def test_repairs_of_all_attempts_are_counted() -> None:
 
     assert work.end is not None
     assert work.end.repairs == {"x": 3, "y": 1}
+
+
+async def test_a_loop_that_only_the_sentinel_saw_is_asked_again_too() -> None:
+    stopped = says(text("Let me see."), say({}, "repeat"), outcome="stopped", finish_reason="repeat")
+    work = await enforced(stopped, says(text("The end."), STOP), enforcement=RETRY)
+
+    assert (work.outcome, work.events, work.cancels) == ("complete", ["re-prompted"], [])
+
+
+async def test_where_the_next_stage_has_no_room_the_answer_stays_as_it_is() -> None:
+    over = anyio.Event()
+
+    async def lingering(worker: Worker, job: Job, leg: LegWriter) -> None:
+        worker.identity = replace(worker.identity, capacity=1)
+        await says(text("I will."), STOP)(worker, job, leg)
+        await over.wait()
+
+    work = await enforced(lingering, queue_timeout_s=0.05, over=over)
+
+    assert work.end is not None
+    assert (work.end.outcome, work.end.unmet, len(work.jobs)) == ("complete", "ensure_tool_call", 1)
+    assert b"[DONE]" in work.data
