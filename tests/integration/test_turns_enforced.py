@@ -48,6 +48,7 @@ MODELS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "careless": ("sim/careless?calls=2", CHECK),
     "unknown": ("sim/careless?wrong=name", CHECK),
     "hopeless": ("sim/careless?times=9", CHECK),
+    "torn": ("sim/broken-arguments?fault=hopeless,tool-call", CHECK),
     "markers": ("sim/announced-call,k2-markers", ENSURE),
     "stuck": ("sim/announced-call,text+hold?after=5", ENSURE),
     "raw": ("sim/forgetful", {**ENSURE, "repair": {"enabled": False}}),
@@ -300,6 +301,16 @@ async def test_a_tool_that_nobody_offered_is_asked_again(nats_url: str, bus_root
 
     assert [name for name, _ in calls(answer)] == ["get_weather"]
     assert told == ["unknown_tool"]
+
+
+async def test_a_call_that_repair_had_to_leave_out_is_made_again(nats_url: str, bus_root: str) -> None:
+    async with enforced(nats_url, bus_root) as (running, _):
+        answer = await running.ask("torn", stream=True, tools=[WEATHER])
+        exchange = await running.exchange(answer.id)
+    told = [event.facts["problem"] for name, event in exchange.events if name == "invalid-call"]
+
+    assert [name for name, _ in calls(answer)] == ["get_weather"]
+    assert told == ["unreadable"]
 
 
 @either

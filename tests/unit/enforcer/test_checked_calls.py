@@ -13,7 +13,7 @@ from services.enforcer.rules.calls import Call
 from services.enforcer.rules.steps import Last
 from shared.contracts import CheckToolCalls, Enforcement, EnsureToolCall
 from shared.schemas import MESSAGE_CHARACTERS, fits, misfit
-from tests.fixtures.turns import CHECK, REFUSED, WEATHER, a_turn, call, messages_of, say, text
+from tests.fixtures.turns import CHECK, REFUSED, WEATHER, a_turn, call, end, messages_of, say, text
 
 CITY = '{"city": "Lima"}'
 CALLS = say({}, "tool_calls")
@@ -92,6 +92,31 @@ def test_the_corrected_calls_reach_the_client() -> None:
 
     assert (turn.client.text(), turn.client.calls) == ("See:", [("get_weather", CITY)])
     assert (turn.client.reasons, turn.client.ids) == (["tool_calls"], {"c"})
+
+
+def test_a_call_that_nobody_could_read_is_made_again() -> None:
+    turn = a_turn(CHECK)
+    lost = end(repairs={"hopeless_call_dropped": 1, "tool_call_id_rewritten": 2})
+    step = turn.asked_again(text("See:"), say({}, "stop"), ended=lost)
+
+    assert [(one.tool, one.problem) for one in step.invalid] == [("", "unreadable")]
+    assert [one["role"] for one in messages_of(step)] == ["user", "assistant", "user"]
+    assert "could not be read" in messages_of(step)[-1]["content"]
+
+
+def test_where_it_can_not_be_made_again_the_mark_says_so() -> None:
+    turn = a_turn(CHECK)
+    turn.asked_again(text("See:"), say({}, "stop"), ended=end(repairs={"oversized_call_dropped": 1}))
+
+    assert turn.is_over(ended=REFUSED).unmet == "check_tool_calls"
+
+
+def test_calls_beside_one_that_nobody_could_read_wait_for_it() -> None:
+    turn = a_turn(CHECK)
+    step = turn.asked_again(call("get_weather", CITY), CALLS, ended=end(repairs={"incomplete_call_dropped": 1}))
+
+    assert turn.client.calls == []
+    assert [one["role"] for one in messages_of(step)] == ["user", "assistant", "tool", "user"]
 
 
 @pytest.mark.parametrize("streamed", [True, False])
