@@ -100,6 +100,15 @@ def normalizer(file: str | None, parent: int | None, metrics_port: int | None) -
 @options.CONFIG
 @options.PARENT
 @options.METRICS_PORT
+def enforcer(file: str | None, parent: int | None, metrics_port: int | None) -> None:
+    """A worker that asks again where an answer is not as it should be."""
+    _start("enforcer", file, parent=parent, metrics_port=metrics_port)
+
+
+@click.command()
+@options.CONFIG
+@options.PARENT
+@options.METRICS_PORT
 def sentinel(file: str | None, parent: int | None, metrics_port: int | None) -> None:
     """A worker that looks for loops."""
     _start("sentinel", file, parent=parent, metrics_port=metrics_port)

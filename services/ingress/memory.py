@@ -14,13 +14,13 @@ from services.ingress.dialects.base import AnswerCodec
 from services.ingress.dialects.conversation import Json
 from services.ingress.dialects.responses import Earlier, ResponsesAnswering
 from services.ingress.rules.recall import Recall
-from services.ingress.rules.streaming import as_stream
 from shared.assembly import Assembly
 from shared.bodies import get_body
 from shared.bus import Captured
 from shared.contracts import Fault
 from shared.errors import Refused
 from shared.ids import is_id
+from shared.whole_answers import as_stream
 from shared.worker import Worker
 
 PAGE = 512  # messages read at a time

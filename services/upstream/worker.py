@@ -47,7 +47,7 @@ class Upstream:
             await self._pass_through(job, leg, body)
             return
         desk, decision = await self._decide(job, job.request.model)
-        targets = ranked(decision.model, self._turn(desk, decision, job, body))
+        targets = _able(desk, job, ranked(decision.model, self._turn(desk, decision, job, body)))
         if decision.is_routed or len(targets) > 1:
             await self._tell_the_way(job, decision, targets)
         await Answering(desk, job, leg, decision.model, targets, body).run()
@@ -103,3 +103,14 @@ class Upstream:
         asking = Asking(job=job, call=job.call, body=body)
         ending = await desk.caller.call(desk.caller.route(Model(targets=()), target), asking, leg, lambda _piece: None)
         await leg.end(desk.worker.end(leg, ending.outcome, fault=ending.fault))
+
+
+def _able(desk: Desk, job: Job, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Those that can do what the job needs."""
+    if not job.has_prefix:
+        return targets
+    able = tuple(filter(desk.continues, targets))
+    if not able:
+        message = "No provider of the model goes on with a text that was begun (`continues`)."
+        raise Refused(Fault(status=503, code="cannot_continue", type="server_error", message=message))
+    return able

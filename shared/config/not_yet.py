@@ -14,10 +14,6 @@ def _anything(value: object) -> bool:
     return True
 
 
-def _is(word: str) -> Callable[[object], bool]:
-    return lambda value: value == word
-
-
 @dataclass(frozen=True)
 class NotYet:
     """A key, or some values of it, that this version refuses. In the path, `*` is any name."""
@@ -27,10 +23,7 @@ class NotYet:
     note: str = ""  # what to do until then
 
 
-NOT_YET: tuple[NotYet, ...] = (
-    NotYet("models.*.ensure_tool_call"),
-    NotYet("models.*.repeat.action", _is("retry"), "use stop or warn"),
-)
+NOT_YET: tuple[NotYet, ...] = ()
 
 
 def refusal(path: Path, value: object, table: tuple[NotYet, ...] = NOT_YET) -> str | None:
