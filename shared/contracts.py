@@ -110,6 +110,15 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     total_s: float = 3600.0
 
 
+class Resume(Struct, frozen=True, kw_only=True):
+    """What there is of a job whose worker died, for the one that takes it over."""
+
+    worker: str  # who made the leg so far
+    address: str  # whom the legs for this job are addressed to: the worker that had it first
+    call: str  # whose leg was being made
+    frames: int = 0  # of that leg, which its receiver has
+
+
 class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
     """An offer to one stage: do your part of this call and send your leg to `to`."""
 
@@ -123,6 +132,8 @@ class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
     queue_timeout_s: float = 5.0  # how long a stage may look for the next one's capacity
     stitched: bool = False  # `to` joins the text of several calls: a broken stream may go on from another one
     watched: bool = False  # it may be stopped before its provider has counted the tokens
+    origin: str | None = None  # the ingress that the request came in at: without it nobody waits for the answer
+    resume: Resume | None = None  # set where the worker that had the job died
 
 
 class Watch(Struct, frozen=True, kw_only=True, tag="watch.v1", tag_field="type"):
@@ -151,6 +162,7 @@ class Head(Struct, frozen=True, kw_only=True, tag="head.v1", tag_field="type"):
     model: str | None = None
     content_type: str = "application/json"
     headers: dict[str, str] = {}  # response headers worth keeping, lower-case names
+    takes_over: str | None = None  # the dead worker whose leg is made again here, from its beginning
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -186,6 +198,7 @@ class End(Struct, frozen=True, kw_only=True, tag="end.v1", tag_field="type"):
     next_call: str | None = None
     continued: bool = False  # the next call continues this one's text; else it starts afresh and this one's is void
     calls: int = 1  # provider calls that this leg is made of
+    takes_over: str | None = None  # the dead worker whose leg this ends, or whose leg was made again here
 
     @property
     def is_well_formed(self) -> bool:
@@ -248,6 +261,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field
     capacity: int
     draining: bool = False
     seal_key: str | None = None  # an upstream worker's public key (hex)
+    answers_pings: bool = False  # who doesn't answer one is gone; workers of older versions never do
 
 
 class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_field="type"):

@@ -20,6 +20,11 @@ class Roster:
     def hear(self, beat: Heartbeat) -> None:
         self._heard[beat.instance] = (self._clock(), beat)
 
+    def beat_of(self, instance: str) -> Heartbeat | None:
+        """The last sign of life of that worker, however long ago."""
+        heard = self._heard.get(instance)
+        return None if heard is None else heard[1]
+
     def forget(self, instance: str) -> None:
         self._heard.pop(instance, None)
 

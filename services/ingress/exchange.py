@@ -156,6 +156,7 @@ class Exchange:
             secret=plan.secret,
             queue_timeout_s=plan.queue_timeout_s,
             watched=plan.repeat.is_on,
+            origin=self._worker.instance,
         )
         if job.watched:
             watch = Watch(id=self._id, repeat=plan.repeat, choices=plan.choices)

@@ -9,6 +9,7 @@ from zlib import crc32
 from services.upstream.answering import Answering, place
 from services.upstream.calls import Asking
 from services.upstream.desk import Desk
+from services.upstream.left import left_of
 from services.upstream.rules.sessions import session_of
 from services.upstream.rules.strategies import Turn, ranked
 from shared.bodies import get_body
@@ -27,15 +28,18 @@ class Upstream:
         self._first_turn = crc32(desk.worker.instance.encode())  # so that not every worker begins with the same target
 
     async def handle(self, job: Job, leg: LegWriter) -> None:
+        left = await left_of(self._desk.worker, job) if job.resume is not None else None
         body = await get_body(self._desk.worker.bus, job.request.body)
         if job.request.dialect == "passthrough" or job.request.model is None:
+            if left is not None:
+                raise Refused(left.fault)  # it might not bear to be done twice
             await self._pass_through(job, leg, body)
             return
         decision = self._decide(job, job.request.model)
         targets = ranked(decision.model, self._turn(decision, job, body))
         if decision.is_routed or len(targets) > 1:
             await self._tell_the_way(job, decision, targets)
-        await Answering(self._desk, job, leg, decision.model, targets, body).run()
+        await Answering(self._desk, job, leg, decision.model, targets, body, left).run()
 
     def _decide(self, job: Job, model: str) -> Decision:
         request = job.request
