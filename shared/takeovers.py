@@ -65,18 +65,18 @@ class Takeovers:
             return
         try:
             await self._give_away(course, reader, dead)
-        except Unavailable as unavailable:
-            reader.fail(unavailable.fault)
+        except Unavailable as nobody:
+            message = f"The worker {dead} died while it answered. {nobody.fault.message}"
+            reader.fail(msgspec.structs.replace(nobody.fault, message=message))
         except FramesLost as lost:
             reader.fail(worker_lost(dead, str(lost)))
         except BusUnavailable as error:
             reader.fail(worker_lost(dead, f"the bus is away: {error}"))
 
     async def _give_away(self, course: Course, reader: LegReader, dead: str) -> None:
-        if course.asked is None:
-            raise Unavailable(worker_lost(dead))
-        if course.takeovers >= MOST_TAKEOVERS:
-            raise Unavailable(worker_lost(dead, f"it is the {course.takeovers + 1}th one"))
+        if course.asked is None or course.takeovers >= MOST_TAKEOVERS:
+            reader.fail(worker_lost(dead, f"{course.takeovers} had died before" if course.takeovers else ""))
+            return
         stage, job = course.asked
         goes_on = stage in ONCE_ONLY
         maker = course.give_away(dead, reader.taken, reader.taken if goes_on else 0)
