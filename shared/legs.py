@@ -25,8 +25,8 @@ from shared.seams import Seam, SeamTorn
 
 FRAME_BYTES = 64 * 1024  # the largest data frame
 BUFFERED_BYTES = 4 * 1024 * 1024  # a reader lets go of frames past this and reads them from the capture stream later
-HEAL_ATTEMPTS = 5
-HEAL_PAUSE_S = 0.2  # the capture stream may be a moment behind the hot path
+HEAL_ATTEMPTS = 25
+HEAL_PAUSE_S = 0.2  # the capture stream may be a moment behind the hot path, after a restart of NATS more than one
 
 
 class FramesLost(Exception):
