@@ -11,6 +11,7 @@ import aiohttp
 import anyio
 import pytest
 
+from shared.contracts import Cancel, Head, decode
 from tests.fixtures.assembled import PATIENCE_S, Shape, events
 from tests.fixtures.fleet import TAKEN_OVER, Fleet, fleet
 
@@ -145,7 +146,7 @@ async def test_a_client_that_leaves_during_a_takeover_cancels_the_provider(
 # -- an upstream worker
 
 
-async def kill_upstream(them: Fleet, response: aiohttp.ClientResponse) -> None:
+async def kill_upstream(them: Fleet) -> None:
     """The process that calls the provider; the normalizer runs beside the ingress."""
     normalizer = next(worker for worker in them.it.workers if worker.identity.service == "normalizer")
     producer = normalizer.inbox.courses()[0].producer
@@ -169,7 +170,7 @@ async def test_a_killed_upstream_worker_is_as_a_provider_that_breaks(
         async with them.it.ask(MODEL) as response:
             early = await read_events(response, 20)
             killed_at = time.time()
-            await kill_upstream(them, response)
+            await kill_upstream(them)
             event = (await them.events(id_of(response), TAKEN_OVER))[0]
             them.it.release()
             rest = await rest_of(response)
@@ -185,6 +186,68 @@ async def test_a_killed_upstream_worker_is_as_a_provider_that_breaks(
         assert [one["error"]["code"] for one in events(rest) if "error" in one] == ["worker_lost"]
         assert said(whole).startswith(said(early + rest))
         assert done.outcome == "lost"
+
+
+async def test_an_upstream_worker_killed_before_the_first_byte_is_asked_for_elsewhere(
+    nats_url: str, bus_root: str, tmp_path: Path
+) -> None:
+    model = "sim/text+held-first-byte"
+    got: list[tuple[int, bytes]] = []
+
+    async def ask(them: Fleet) -> None:
+        got.append(await them.it.answer(model))
+
+    async with fleet(nats_url, bus_root, tmp_path, BEHIND, "upstream", "upstream") as them:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, them)
+            await them.it.until_held()
+            await kill_upstream(them)
+            await them.events("*", TAKEN_OVER)
+            them.it.release()
+        exchange = (await them.it.dones())[0]
+        again = await them.it.answer(model)
+
+    assert got == [again]
+    assert (exchange.outcome, exchange.calls) == ("complete", 2)
+
+
+async def test_both_workers_of_a_stream_killed_at_once_are_taken_over(
+    nats_url: str, bus_root: str, tmp_path: Path
+) -> None:
+    shape = Shape(upstreams=0, normalizers=0, repair=True, has_key=False)
+    async with fleet(nats_url, bus_root, tmp_path, shape, *["normalizer", "upstream"] * 2) as them:
+        them.settings["providers"] = {"sim": {"kind": "openai", "base_url": them.it.sim.base_url, "continues": True}}
+        for pid in [*them.pids("upstream")]:
+            await them.kill(pid)
+        await them.start("upstream", "upstream")
+        async with them.it.ask(MODEL) as response:
+            early = await read_events(response, 20)
+            head = (await them.it.bus.history(f"{them.it.subjects.root}.req.*.c1.raw.*.head"))[0]
+            await them.kill(them.pid_of(decode(Head, head.data).worker))
+            await them.kill(them.holder())
+            await them.events(id_of(response), TAKEN_OVER, 2)
+            them.it.release()
+            rest = await rest_of(response)
+        whole = await undisturbed(them, MODEL)
+
+    assert said(early + rest) == said(whole)
+
+
+# -- the ingress
+
+
+async def test_a_killed_ingress_leaves_no_call_behind(nats_url: str, bus_root: str, tmp_path: Path) -> None:
+    shape = Shape(repair=True, has_key=False)
+    async with fleet(nats_url, bus_root, tmp_path, shape, "ingress", ingress={"port": 0}) as them:
+        url = await them.url_of("ingress")
+        async with them.it.client.post(f"{url}/v1/chat/completions", json=them.it.body(MODEL)) as response:
+            await read_events(response, 20)
+            await them.kill(them.pids("ingress")[0])
+        await them.it.until(lambda: them.it.asked[0].outcome != "open")
+        cancels = await them.it.bus.history(them.it.subjects.cancel(id_of(response)))
+
+    assert them.it.asked[0].outcome == "disconnected"
+    assert "nobody waits" in decode(Cancel, cancels[0].data).why
 
 
 def said(stream: bytes) -> str:
