@@ -24,13 +24,14 @@ from shared.bus.nats import NatsBus
 from shared.config import Settings, Sink
 from shared.config.settings import Bus
 from shared.records.blobs import unpack
-from tests.fixtures.assembled import Shape
+from tests.fixtures.assembled import Shape, events, pipeline
+from tests.fixtures.embedded import NatsServer
 from tests.fixtures.fleet import TAKEN_OVER, Fleet, fleet
 from tests.fixtures.recording import Rows, rows, url_in
 
 pytestmark = pytest.mark.backend
 
-KILLS = int(os.environ.get("CHAOS_KILLS", "6"))
+KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
 NORMALIZERS = 4
 AT_ONCE = 16  # streams
 PAUSE_S = 0.8  # at most, between two kills
@@ -81,11 +82,12 @@ class Clients:
                 self.seen.wrong.append(f"{id} {model}: {body[-300:]!r}")
 
 
-async def kill_again_and_again(them: Fleet, chance: Random) -> None:
+async def kill_again_and_again(them: Fleet, chance: Random, *services: str) -> None:
     for _ in range(KILLS):
+        service = chance.choice(services)
         await anyio.sleep(chance.uniform(0, PAUSE_S))
-        await them.kill(chance.choice(them.pids("normalizer")))
-        await them.start("normalizer")
+        await them.kill(chance.choice(them.pids(service)))
+        await them.start(service)
 
 
 async def test_normalizers_killed_at_random_cost_no_client_a_byte(
@@ -99,7 +101,7 @@ async def test_normalizers_killed_at_random_cost_no_client_a_byte(
         async with anyio.create_task_group() as tasks:
             for _ in range(AT_ONCE):
                 tasks.start_soon(clients.one)
-            await kill_again_and_again(them, Random(11))
+            await kill_again_and_again(them, Random(11), "normalizer")
             clients.is_over = True
         took_s = time.monotonic() - began
         asked = len(them.it.asked)
@@ -121,6 +123,76 @@ async def test_normalizers_killed_at_random_cost_no_client_a_byte(
     )
     assert normal_bytes(found, seen.bodies) == seen.bodies
     assert told["stray"] == 0
+
+
+TEXTS = ["sim/reasoning?thoughts=20&chunks=60&delay_ms=15", "sim/text?chunks=90&delay_ms=15"]
+
+
+async def test_workers_of_every_kind_killed_at_random_cost_no_client_a_word(
+    nats_url: str, bus_root: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Behind a provider that continues a prefix: the words are the same, the bytes around them are two calls'."""
+    shape = Shape(normalizers=0, upstreams=0, repair=True, has_key=False, ingress={"queue_timeout_s": 20.0})
+    async with fleet(nats_url, bus_root, tmp_path, shape) as them:
+        provider = {"kind": "openai", "base_url": them.it.sim.base_url, "continues": True}
+        them.settings["providers"] = {"sim": provider}
+        await them.start(*["normalizer", "upstream"] * 3)
+        expected = {model: words((await them.it.answer(model))[1]) for model in TEXTS}
+        got: list[tuple[str, bytes]] = []
+        is_over = anyio.Event()
+
+        async def client(number: int) -> None:
+            model = TEXTS[number % len(TEXTS)]
+            while not is_over.is_set():
+                got.append((model, (await them.it.answer(model))[1]))
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(AT_ONCE):
+                tasks.start_soon(client, number)
+            await kill_again_and_again(them, Random(12), "normalizer", "upstream")
+            is_over.set()
+        taken_over = await them.events("*", TAKEN_OVER)
+
+    wrong = [body[-400:] for model, body in got if words(body) != expected[model]]
+    stages = Counter(event.facts["stage"] for event in taken_over)
+    capfd.readouterr()
+    with capfd.disabled():
+        print(
+            f"\nchaos: {KILLS} workers killed, taken over: {dict(stages)};"
+            f" {len(got) - len(wrong)} clients got every word, {len(wrong)} didn't"
+        )
+    assert wrong == []
+    assert stages["upstream"] > 0
+    assert stages["normalize"] > 0
+
+
+async def test_nats_killed_again_and_again_costs_no_client_a_byte(own_nats: NatsServer) -> None:
+    async with pipeline(own_nats.url, "chaos", Shape(repair=True)) as it:
+        model = TEXTS[0].replace("delay_ms=15", "delay_ms=5").replace("chunks=60", "chunks=300")
+        expected = (await it.answer(model))[1]
+        got: list[bytes] = []
+
+        async def client() -> None:
+            got.append((await it.answer(model))[1])
+
+        for _ in range(max(3, KILLS // 4)):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(AT_ONCE):
+                    tasks.start_soon(client)
+                await anyio.sleep(0.7)
+                await anyio.to_thread.run_sync(own_nats.kill)
+                await anyio.to_thread.run_sync(own_nats.start)
+
+    assert [body[-300:] for body in got if body != expected] == []
+
+
+def words(stream: bytes) -> tuple[str, str]:
+    """Reasoning and content; with the error, where there is one."""
+    chunks = [one for one in events(stream) if isinstance(one, dict)]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk.get("choices")]
+    errors = "".join(str(chunk["error"]) for chunk in chunks if chunk.get("error"))
+    reasoning = "".join(delta.get("reasoning_content") or "" for delta in deltas)
+    return reasoning, "".join(delta.get("content") or "" for delta in deltas) + errors
 
 
 async def recorded(bus: NatsBus, root: str, url: str) -> Rows:
