@@ -95,10 +95,36 @@ class RepeatSettings(Struct, frozen=True, kw_only=True):
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5  # how little repetition is tolerated; 0 = any amount
     min_length: Annotated[int, msgspec.Meta(ge=0)] = 100  # characters; docs/loops.md has the mapping
     finish_reason: str = "repeat"  # of an answer that was stopped
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3  # `retry`: calls that may loop before it is `stop`
 
     @property
     def is_on(self) -> bool:
         return self.action != "off" and self.threshold > 0
+
+
+class EnsureToolCall(Struct, frozen=True, kw_only=True):
+    """Every turn of an agent ends in a tool call; part of the configuration and of the job."""
+
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3  # calls for one turn, the first one included
+    mode: Literal["stream", "buffer"] = "stream"  # buffer: a stream holds the last attempt only
+    termination_tool: str = "done"  # what the model calls when it has finished; the client never sees it
+    instruction: str | None = None  # said in the system message; `{tool}` is the termination tool; None = our words
+    reminder: str | None = None  # said when a turn is asked again; likewise
+
+
+class CheckToolCalls(Struct, frozen=True, kw_only=True):
+    """Calls that don't fit what was offered are asked again; part of the configuration and of the job."""
+
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3  # calls for one turn, the first one included
+
+
+class Enforcement(Struct, frozen=True, kw_only=True):
+    """What the enforcer has to see to in one answer."""
+
+    ensure: EnsureToolCall | None = None
+    check: CheckToolCalls | None = None
+    retry: RepeatSettings | None = None  # of answers that loop
+    continues: bool = False  # a provider of the model can go on with a prefix
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -134,6 +160,8 @@ class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
     watched: bool = False  # it may be stopped before its provider has counted the tokens
     origin: str | None = None  # the ingress that the request came in at: without it nobody waits for the answer
     resume: Resume | None = None  # set where the worker that had the job died
+    enforce: Enforcement | None = None  # for the enforcer
+    has_prefix: bool = False  # the request ends in a text to go on with: only providers that can are asked
 
 
 class Watch(Struct, frozen=True, kw_only=True, tag="watch.v1", tag_field="type"):
@@ -199,6 +227,9 @@ class End(Struct, frozen=True, kw_only=True, tag="end.v1", tag_field="type"):
     continued: bool = False  # the next call continues this one's text; else it starts afresh and this one's is void
     calls: int = 1  # provider calls that this leg is made of
     takes_over: str | None = None  # the dead worker whose leg this ends, or whose leg was made again here
+    last_call: str | None = None  # the last of them, where there were several: the next one is free
+    attempts: int = 1  # how often the enforcer asked
+    unmet: str | None = None  # what it asked for in vain: ensure_tool_call, check_tool_calls
 
     @property
     def is_well_formed(self) -> bool:
@@ -217,7 +248,7 @@ class Event(Struct, frozen=True, kw_only=True, tag="event.v1", tag_field="type")
 class Cancel(Struct, frozen=True, kw_only=True, tag="cancel.v1", tag_field="type"):
     """Stop everything that is done for a request."""
 
-    by: str  # client | operator | ingress | sentinel
+    by: str  # client | operator | ingress | sentinel | enforcer
     why: str
     worker: str | None = None  # only this one: a worker that took a job which another one has
     call: str | None = None  # only what is done for this call
@@ -245,6 +276,8 @@ class Done(Struct, frozen=True, kw_only=True, tag="done.v1", tag_field="type"):
     completion_id: str | None = None
     repairs: dict[str, int] = {}
     fault: Fault | None = None
+    attempts: int = 1  # how often the enforcer asked
+    unmet: str | None = None  # what it asked for in vain
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field="type"):

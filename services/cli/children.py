@@ -15,7 +15,7 @@ from anyio.abc import Process
 RESTART_AFTER_S = 1.0
 STOP_WITHIN_S = 35.0  # longer than a worker's own drain
 OWN_SESSION = sys.platform != "win32"  # Ctrl-C goes to the main process, which stops its children in order
-SCALABLE = ("upstream", "normalizer", "sentinel")
+SCALABLE = ("upstream", "normalizer", "enforcer", "sentinel")
 
 Scale = dict[str, int]
 

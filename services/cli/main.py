@@ -14,6 +14,7 @@ COMMANDS = {
     "ingress": "services.cli.services:ingress",
     "upstream": "services.cli.services:upstream",
     "normalizer": "services.cli.services:normalizer",
+    "enforcer": "services.cli.services:enforcer",
     "sentinel": "services.cli.services:sentinel",
     "recorder": "services.cli.services:recorder",
     "provider-sim": "services.provider_sim.main:command",

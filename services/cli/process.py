@@ -16,6 +16,7 @@ import structlog
 
 from services.cli.loading import load_or_exit
 from services.cli.state import running_url
+from services.enforcer.main import enforcer as run_enforcer
 from services.ingress.main import Listening
 from services.ingress.main import ingress as run_ingress
 from services.normalizer.main import normalizer as run_normalizer
@@ -34,6 +35,7 @@ IN_ORDER = (
     "sentinel",
     "upstream",
     "normalizer",
+    "enforcer",
     "ingress",
 )  # they stop the other way round: nothing is cut off
 READY_WITHIN_S = 10.0
@@ -122,6 +124,8 @@ async def _enter(stack: AsyncExitStack, name: str, bus: NatsBus, loaded: Loaded,
         await stack.enter_async_context(run_upstream(bus, settings, loaded.secrets))
     elif name == "normalizer":
         await stack.enter_async_context(run_normalizer(bus, settings))
+    elif name == "enforcer":
+        await stack.enter_async_context(run_enforcer(bus, settings))
     elif name == "sentinel":
         await stack.enter_async_context(run_sentinel(bus, settings))
     else:

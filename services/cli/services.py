@@ -56,6 +56,14 @@ def normalizer(file: str | None, parent: int | None) -> None:
 @click.command()
 @options.CONFIG
 @options.PARENT
+def enforcer(file: str | None, parent: int | None) -> None:
+    """A worker that asks again where an answer is not as it should be."""
+    _start("enforcer", file, parent=parent)
+
+
+@click.command()
+@options.CONFIG
+@options.PARENT
 def sentinel(file: str | None, parent: int | None) -> None:
     """A worker that looks for loops."""
     _start("sentinel", file, parent=parent)

@@ -113,7 +113,7 @@ async def _up(wish: Wish) -> None:
         if url is None:
             url = await stack.enter_async_context(nats_server(home, store_bytes))
         stack.enter_context(announced(home, nats_url=url))
-        unneeded = {*wish.scale, *(() if is_watched(settings) else ("sentinel",))}
+        unneeded = {*wish.scale, *_idle(settings)}
         names = [name for name in IN_ORDER if name not in unneeded]
         environ = {**wish.environ, **_as_variables(overrides), "MOONTIDE_NATS_URL": url}
         await stack.enter_async_context(children(wish.scale, wish.file, environ))
@@ -137,6 +137,12 @@ def _loaded(wish: Wish, overrides: Mapping[str, Any]) -> Loaded:
         return loaded
     overrides = with_repeat(overrides, loaded.settings, wish.repeat)
     return settings_or_exit(wish.file, IN_ORDER, overrides, wish.environ)
+
+
+def _idle(settings: Settings) -> set[str]:
+    """Services that no model has work for."""
+    needs_enforcer = any(model.needs_enforcer for model in settings.models.values())
+    return {*(() if is_watched(settings) else ("sentinel",)), *(() if needs_enforcer else ("enforcer",))}
 
 
 def _only_one(home: str) -> FileLock:

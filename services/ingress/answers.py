@@ -10,9 +10,10 @@ import msgspec
 from aiohttp import web
 
 from services.ingress.dialects.base import Answering, Refusal
-from services.ingress.rules.assemble import Assembly, as_stream
+from services.ingress.rules.assemble import Assembly
 from shared.contracts import End, Fault, Head
 from shared.errors import Refused
+from shared.whole_answers import as_stream
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -20,6 +21,8 @@ BODY_BYTES = 256 * 1024 * 1024  # of a plain answer that has to be held until it
 RECORDED_BODY_BYTES = 32 * 1024 * 1024  # of an answer of our own that the account carries
 CLIENT_LEFT = 499  # nginx's status for a client that closed its connection before it got any
 REPAIRS_HEADER = "X-Moontide-Repairs"
+ATTEMPTS_HEADER = "X-Moontide-Attempts"
+UNMET_HEADER = "X-Moontide-Unmet"
 
 
 @dataclass
@@ -163,6 +166,7 @@ class Plain:
         headers = {**_visible(self._head.headers), "Content-Type": "application/json", **self._headers}
         if end.repairs:
             headers[REPAIRS_HEADER] = ", ".join(f"{name}={count}" for name, count in sorted(end.repairs.items()))
+        headers |= attempts_of(end)
         response = web.Response(status=self._head.status, body=body, headers=headers)
         kept = body[:RECORDED_BODY_BYTES] if is_own else b""
         is_leg = not is_own or self._answering.is_translated
@@ -224,6 +228,12 @@ def _written_so_far(response: web.StreamResponse | None, written: int) -> Reply:
     if response is None:
         return Reply(CLIENT_LEFT)
     return Reply(response.status, response, dict(response.headers), written, is_leg=True)
+
+
+def attempts_of(end: End) -> dict[str, str]:
+    """Headers of an answer that was asked for more than once."""
+    headers = {ATTEMPTS_HEADER: str(end.attempts)} if end.attempts != 1 else {}
+    return headers | ({UNMET_HEADER: end.unmet} if end.unmet is not None else {})
 
 
 def _is_stream(head: Head) -> bool:

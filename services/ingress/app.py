@@ -71,11 +71,14 @@ class Ingress:
         models = self._settings.models.values()
         if any(map(self._needs_normalizer, models)):
             needed.append("normalizer")
+        if any(model.needs_enforcer for model in models):
+            needed.append("enforcer")
         missing = [service for service in needed if not self._worker.roster.has(service)]
         return missing if self._worker.bus.is_connected else ["bus", *missing]
 
     def _needs_normalizer(self, model: Model) -> bool:
-        return model.repair.enabled or model.repeat.is_on or may_be_continued(self._settings, model)
+        is_ended_here = model.repeat.is_on or may_be_continued(self._settings, model)
+        return model.repair.enabled or is_ended_here or model.needs_enforcer
 
     # -- answers of a model
 
@@ -93,17 +96,9 @@ class Ingress:
         request = await self._intake.request(http, dialect, asked, client, body)
         answering = asked.answering(request.id, request.at)
         headers = {REQUEST_ID_HEADER: request.id, **answering.headers}
-        plan = self._launch.plan(
-            http,
-            request,
-            canonical=await self._intake.canonical(request, asked, body),
-            dropped=asked.dropped,
-            streamed=asked.stream or self._settings.ingress.force_stream or decision.model.repeat.is_on,
-            repair=decision.model.repair,
-            repeat=decision.model.repeat,
-            choices=asked.choices,
-            may_be_continued=may_be_continued(self._settings, decision.model),
-        )
+        canonical = await self._intake.canonical(request, asked, body)
+        model = decision.model
+        plan = self._launch.of_model(http, request, asked, model, canonical=canonical, streamed=asked.stream)
         return await self._launch.run(
             plan, Streamed(http, answering, headers) if asked.stream else Plain(answering, headers)
         )

@@ -12,13 +12,14 @@ from anyio.streams.memory import MemoryObjectSendStream
 from services.ingress.dialects.base import AnswerCodec
 from services.ingress.dialects.conversation import Json
 from services.ingress.dialects.responses import Earlier, OpenAIResponses, ResponsesAnswering
-from services.ingress.rules.assemble import Assembly, as_stream
+from services.ingress.rules.assemble import Assembly
 from services.ingress.rules.recall import Recall
 from shared.bodies import get_body
 from shared.bus import Captured
 from shared.contracts import Fault
 from shared.errors import Refused
 from shared.ids import is_id
+from shared.whole_answers import as_stream
 from shared.worker import Worker
 
 PAGE = 512  # messages read at a time

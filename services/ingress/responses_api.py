@@ -20,7 +20,7 @@ from services.ingress.intake import Intake, fault
 from services.ingress.launch import Launch
 from services.ingress.memory import RESPONSES, Memory, Remembered, Retelling
 from services.ingress.rules.recall import DELETED, Recall
-from shared.config import Model, Settings, may_be_continued
+from shared.config import Settings
 from shared.contracts import Cancel, End, Fault
 from shared.errors import Refused
 from shared.worker import Worker
@@ -54,16 +54,9 @@ class ResponsesApi:
         request = await self._intake.request(http, RESPONSES, asked, client, body)
         answering = RESPONSES.answering_of(body, request.id, request.at)
         wire = answering.frame.request.wire
-        plan = self._launch.plan(
-            http,
-            request,
-            canonical=await self._intake.canonical(request, asked, body),
-            dropped=asked.dropped,
-            streamed=_needs_stream(asked, wire.background, self._settings, decision.model),
-            repair=decision.model.repair,
-            repeat=decision.model.repeat,
-            may_be_continued=may_be_continued(self._settings, decision.model),
-        )
+        canonical = await self._intake.canonical(request, asked, body)
+        streamed = asked.stream or bool(wire.background)
+        plan = self._launch.of_model(http, request, asked, decision.model, canonical=canonical, streamed=streamed)
         headers = {REQUEST_ID_HEADER: request.id, **answering.headers}
         if wire.background:
             return await self._in_background(http, plan, answering, headers)
@@ -166,11 +159,6 @@ class ResponsesApi:
 
     def _is_dead(self, recall: Recall) -> bool:
         return recall.ingress is not None and self._worker.roster.is_gone(recall.ingress)
-
-
-def _needs_stream(asked: Asked, background: bool | None, settings: Settings, model: Model) -> bool:
-    """Whether the provider is asked for one."""
-    return asked.stream or bool(background) or settings.ingress.force_stream or model.repeat.is_on
 
 
 def _lost(recall: Recall) -> End:

@@ -18,7 +18,7 @@ from services.upstream.calls import Asking
 from services.upstream.desk import Desk
 from services.upstream.left import Left
 from services.upstream.relay import Ending
-from services.upstream.rules.continuation import TextSoFar, continued_body, may_be_continued
+from services.upstream.rules.continuation import TextSoFar
 from services.upstream.rules.retries import Standing, Step
 from services.upstream.rules.sessions import tokens_of
 from services.upstream.rules.tally import Tally
@@ -28,6 +28,7 @@ from shared.config import Model, Target
 from shared.contracts import Fault, Job
 from shared.errors import Refused
 from shared.legs import LegWriter
+from shared.prefixes import continued_body, may_be_continued
 from shared.subjects import call_after
 
 log = structlog.get_logger("upstream")
@@ -66,7 +67,7 @@ class Answering:
         self._text = TextSoFar(keep=self._job.stitched and any(map(self._desk.continues, self._ranked)))
 
     async def run(self) -> None:
-        stopping = Stopping(self._desk.worker, self._job, self._leg)
+        stopping = Stopping(self._desk.worker, self._job, self._leg, lambda: (self._job.call, self._call))
         with stopping.possible():
             await self._calls()
         if stopping.cancel is not None and self._target is not None:

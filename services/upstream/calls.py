@@ -148,7 +148,7 @@ class Caller:
     async def _tell_what_is_sent(self, asking: Asking, route: Route, outgoing: Outgoing) -> None:
         """The provider's side of the request, for the record; never with a key."""
         worker, job = self.worker, asking.job
-        same = outgoing.body == asking.body and not asking.goes_on
+        same = outgoing.body == asking.body and not asking.goes_on and not job.request.changes
         claim = f"{job.id}.{asking.call}"
         body = msgspec.UNSET if same else await put_body(worker.bus, claim, outgoing.body, is_json=True)
         sent = HttpRequest(
@@ -162,7 +162,12 @@ class Caller:
             stream=job.streamed,
             provider=route.name,
             same_body=same,
-            changes=outgoing.changes,
+            changes=_merged(job.request.changes, outgoing.changes),
             **({} if body is msgspec.UNSET else {"body": body}),  # type: ignore[arg-type]
         )
         await worker.bus.publish(worker.subjects.call_request(job.id, asking.call), encode(sent))
+
+
+def _merged(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The changes that several stages made, one after the other."""
+    return {name: [*dict.fromkeys([*one.get(name, ()), *other.get(name, ())])] for name in {**one, **other}}

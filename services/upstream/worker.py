@@ -36,7 +36,7 @@ class Upstream:
             await self._pass_through(job, leg, body)
             return
         decision = self._decide(job, job.request.model)
-        targets = ranked(decision.model, self._turn(decision, job, body))
+        targets = self._able(job, ranked(decision.model, self._turn(decision, job, body)))
         if decision.is_routed or len(targets) > 1:
             await self._tell_the_way(job, decision, targets)
         await Answering(self._desk, job, leg, decision.model, targets, body, left).run()
@@ -48,6 +48,16 @@ class Upstream:
             message = f"No provider serves the model {model!r}."
             raise Refused(Fault(status=404, code="model_not_found", type="invalid_request_error", message=message))
         return decision
+
+    def _able(self, job: Job, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        """Those that can do what the job needs."""
+        if not job.has_prefix:
+            return targets
+        able = tuple(filter(self._desk.continues, targets))
+        if not able:
+            message = "No provider of the model goes on with a text that was begun (`continues`)."
+            raise Refused(Fault(status=503, code="cannot_continue", type="server_error", message=message))
+        return able
 
     def _turn(self, decision: Decision, job: Job, body: bytes) -> Turn:
         desk, now = self._desk, time.monotonic()

@@ -18,10 +18,6 @@ def _starts_with(*beginnings: str) -> Callable[[object], bool]:
     return lambda value: isinstance(value, str) and value.lower().startswith(beginnings)
 
 
-def _is(word: str) -> Callable[[object], bool]:
-    return lambda value: value == word
-
-
 def _several(value: object) -> bool:
     return isinstance(value, list) and len(value) > 1
 
@@ -38,8 +34,6 @@ class NotYet:
 NOT_YET: tuple[NotYet, ...] = (
     NotYet("records", _several, "give one"),
     NotYet("records.*.url", _starts_with("postgres"), "use sqlite:///path"),
-    NotYet("models.*.ensure_tool_call"),
-    NotYet("models.*.repeat.action", _is("retry"), "use stop or warn"),
 )
 
 

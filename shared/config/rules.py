@@ -20,6 +20,7 @@ from shared.secrets import is_reference, is_secret_name
 ROOT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 NAME = re.compile(r"[A-Za-z0-9_-]+")  # a provider's name is a token of a subject
 FINISH_REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,47}")  # `moontide_` and a number still fit before and behind it
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 BUS_SCHEMES = ("nats", "tls", "ws", "wss")
 
@@ -121,6 +122,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
             yield path, "a model's name or glob is empty; * is everything"
         if not FINISH_REASON.fullmatch(model.repeat.finish_reason):
             yield (*path, "repeat", "finish_reason"), "must be a word of letters, digits, - and _"
+        if model.ensure_tool_call and not TOOL.fullmatch(model.ensure_tool_call.termination_tool):
+            yield (*path, "ensure_tool_call", "termination_tool"), "must be a tool's name: letters, digits, - and _"
         if first.setdefault(name.lower(), name) != name:
             yield path, f"means the same as {first[name.lower()]}: capitals make no difference"
         yield from _model(path, model, settings)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts import RepairSettings, RepeatSettings, Timeouts
+from shared.contracts import CheckToolCalls, EnsureToolCall, RepairSettings, RepeatSettings, Timeouts
 
 SECRET = "secret"  # noqa: S105 - the name of a mark on a type
 
@@ -92,6 +92,13 @@ class Upstream(Section, frozen=True, kw_only=True):
 
 class Normalizer(Section, frozen=True, kw_only=True):
     """A worker that repairs."""
+
+    max_in_flight: Count = 512
+    drain_s: Seconds = 30.0
+
+
+class Enforcer(Section, frozen=True, kw_only=True):
+    """A worker that asks again where an answer is not as it should be."""
 
     max_in_flight: Count = 512
     drain_s: Seconds = 30.0
@@ -188,6 +195,13 @@ class Model(Section, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()  # request fields that the provider never gets
     repair: RepairSettings = RepairSettings()
     repeat: RepeatSettings = RepeatSettings()
+    ensure_tool_call: EnsureToolCall | None = None  # None = a turn may end in words
+    check_tool_calls: CheckToolCalls | None = None  # None = calls go on as they are after repair
+
+    @property
+    def needs_enforcer(self) -> bool:
+        asks_again = self.ensure_tool_call is not None or self.check_tool_calls is not None
+        return asks_again or (self.repeat.is_on and self.repeat.action == "retry")
 
 
 class Alert(Section, frozen=True, kw_only=True):
@@ -222,6 +236,7 @@ class Settings(Section, frozen=True, kw_only=True):
     ingress: Ingress = Ingress()
     upstream: Upstream = Upstream()
     normalizer: Normalizer = Normalizer()
+    enforcer: Enforcer = Enforcer()
     sentinel: Sentinel = Sentinel()
     recorder: Recorder = Recorder()
     log: Log = Log()

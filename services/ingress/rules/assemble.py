@@ -1,8 +1,7 @@
-"""From an event stream to the completion that a plain request asked for, and back.
+"""From an event stream to the completion that a plain request asked for; `shared.whole_answers` is the way back.
 
-Used where the provider is asked for a stream although the client wants one answer (`--force-stream`), and where a
-provider gives one answer although a stream was asked for. Tolerates what providers do: choices in any order, tool
-calls without an index, usage in `choices[0].usage`.
+Used where the provider is asked for a stream although the client wants one answer (`--force-stream`). Tolerates what
+providers do: choices in any order, tool calls without an index, usage in `choices[0].usage`.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from services.ingress.rules.events import DONE, event
 from shared.sse import SseParser
+from shared.whole_answers import Json, decode_object, objects
 
 TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "refusal")  # streamed as fragments of one text
-Json = dict[str, Any]
 
 
 class Assembly:
@@ -33,10 +31,10 @@ class Assembly:
     def _read(self, events: list[bytes]) -> None:
         for text in map(bytes.strip, events):
             if text not in (b"", b"[DONE]"):
-                self._take(_decode_object(text))
+                self._take(decode_object(text))
 
     def _take(self, chunk: Json) -> None:
-        for choice in _objects(chunk.get("choices")):
+        for choice in objects(chunk.get("choices")):
             self._usage = choice.get("usage") or self._usage
             index = choice.get("index") or 0
             self._choices.setdefault(index, _Choice(index)).take(choice)
@@ -56,14 +54,6 @@ class Assembly:
         return msgspec.json.encode(body)
 
 
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-def _objects(value: Any) -> list[Json]:
-    """The objects of a list; providers write null for a list, and null into one."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
 class _Choice:
     def __init__(self, index: int) -> None:
         self._index = index
@@ -79,7 +69,7 @@ class _Choice:
             if name in TEXT_FIELDS:
                 self._texts.setdefault(name, []).extend(_texts(value))
             elif name == "tool_calls":
-                self._calls.take(_objects(value))
+                self._calls.take(objects(value))
             elif value is not None:
                 self._message[name] = _joined(self._message.get(name), value)
         for name, tokens in (choice.get("logprobs") or {}).items():
@@ -101,7 +91,7 @@ def _texts(value: Any) -> list[str]:
     """The text of a fragment: a string, or a list of parts."""
     if isinstance(value, str):
         return [value]
-    return [part["text"] for part in _objects(value) if isinstance(part.get("text"), str)]
+    return [part["text"] for part in objects(value) if isinstance(part.get("text"), str)]
 
 
 def _joined(before: Any, fragment: Any) -> Any:
@@ -197,26 +187,3 @@ def _is_json(text: str) -> bool:
     except msgspec.DecodeError:
         return False
     return True
-
-
-def as_stream(body: bytes) -> bytes:
-    """A whole completion as the event stream that a client asked for."""
-    completion = _decode_object(body)
-    choices = _objects(completion.get("choices"))
-    top = {name: value for name, value in completion.items() if name not in ("choices", "usage")}
-    top["object"] = "chat.completion.chunk"
-    events = [event({**top, "choices": [_first_chunk(choice)]}) for choice in choices]
-    for choice in choices:
-        last = {"index": choice.get("index", 0), "delta": {}, "finish_reason": choice.get("finish_reason")}
-        events.append(event({**top, "choices": [last]}))
-    if completion.get("usage"):
-        events.append(event({**top, "choices": [], "usage": completion["usage"]}))
-    return b"".join(events) + DONE
-
-
-def _first_chunk(choice: Json) -> Json:
-    message: Json = dict(choice.get("message") or {})
-    calls = [{"index": index, **call} for index, call in enumerate(_objects(message.get("tool_calls")))]
-    delta = {"role": "assistant", **message} | ({"tool_calls": calls} if calls else {})
-    first = {"index": choice.get("index", 0), "delta": delta, "finish_reason": None}
-    return first | ({"logprobs": choice["logprobs"]} if choice.get("logprobs") else {})

@@ -16,7 +16,6 @@ from shared.contracts import Done, End, Head, HttpRequest, decode
 FRAME_HEADER = "Frame"
 INGRESS = "ingress-"  # the beginning of an ingress's instance
 WHOLE = "c0"
-FIRST_CALL = "c1"
 DELETED = "deleted"
 
 
@@ -32,7 +31,7 @@ class Recall:
         self.is_deleted = False
         self.ingress: str | None = None  # that answers, or has answered
         self.attempt = 0
-        self._call = FIRST_CALL
+        self._call = ""  # whose leg is the answer: the first that is addressed to an ingress, then the next one
         self._producer = ""
         self._next = 0  # number of the next frame
         self._given = 0  # bytes of this leg that became known
@@ -49,7 +48,8 @@ class Recall:
                 self.done = decode(Done, data)
             case ["event", name] if name == DELETED:
                 self.is_deleted = True
-            case [call, _, to, kind] if to.startswith(INGRESS) and call == self._call:
+            case [call, _, to, kind] if to.startswith(INGRESS) and call == (self._call or call):
+                self._call = call
                 return self._frame(to, kind, headers or {}, data)
         return b""
 

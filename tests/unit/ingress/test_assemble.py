@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.rules.assemble import Assembly, as_stream
+from services.ingress.rules.assemble import Assembly
 from services.ingress.rules.events import DONE, event
+from shared.whole_answers import as_stream
 
 Json = dict[str, Any]
 TOP = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "kimi"}

@@ -67,6 +67,18 @@ def test_the_answer_is_the_leg_to_the_ingress_in_its_order() -> None:
     assert recall.last == end()
 
 
+def test_of_an_answer_made_of_several_calls_only_what_the_client_gets_counts() -> None:
+    _, data = heard(
+        ("c1.normal.enforcer-1.data", b"not this", 0),
+        (f"c0.out.{INGRESS}.head", head(), 0),
+        (f"c0.out.{INGRESS}.data", b"one ", 1),
+        ("c2.normal.enforcer-1.data", b"nor this", 0),
+        (f"c0.out.{INGRESS}.data", b"two", 2),
+    )
+
+    assert data == b"one two"
+
+
 def test_an_errors_body_is_no_answer() -> None:
     _, data = heard((f"c1.raw.{INGRESS}.head", head(503), 0), (f"c1.raw.{INGRESS}.data", b"{error}", 1))
 
