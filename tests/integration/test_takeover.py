@@ -11,9 +11,10 @@ import aiohttp
 import anyio
 import pytest
 
-from shared.contracts import Cancel, Head, decode
+from shared.contracts import Cancel, EnsureToolCall, Head, decode
 from tests.fixtures.assembled import PATIENCE_S, Shape, events
 from tests.fixtures.fleet import TAKEN_OVER, Fleet, fleet
+from tests.fixtures.turns import WEATHER
 
 pytestmark = pytest.mark.backend
 
@@ -141,6 +142,33 @@ async def test_a_client_that_leaves_during_a_takeover_cancels_the_provider(
         done = (await them.it.dones())[0]
 
     assert (them.it.asked[0].outcome, done.outcome) == ("disconnected", "cancelled")
+
+
+# -- an enforcer
+
+FORGETFUL = "sim/forgetful?thoughts=25&delay_ms=30"
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_a_killed_enforcer_costs_the_client_nothing(
+    nats_url: str, bus_root: str, tmp_path: Path, attempt: int
+) -> None:
+    shape = Shape(repair=True, has_key=False, model={"ensure_tool_call": EnsureToolCall()})
+    async with fleet(nats_url, bus_root, tmp_path, shape, "enforcer", "enforcer") as them:
+        async with them.it.ask(FORGETFUL, tools=[WEATHER]) as response:
+            early = await read_events(response, 10)
+            if attempt == 2:
+                await them.events(id_of(response), "re-prompted")
+                early += await read_events(response, 5)
+            await them.kill(them.holder())
+            rest = await rest_of(response)
+        await them.events(id_of(response), TAKEN_OVER)
+        told = await them.events(id_of(response), "re-prompted")
+        asked = len(them.it.asked)
+
+        assert early + rest == await undisturbed(them, FORGETFUL, tools=[WEATHER])
+    assert b"get_weather" in rest
+    assert (len(told), asked) == (1, 2)  # nothing was told or asked a second time
 
 
 # -- an upstream worker
