@@ -107,7 +107,10 @@ class Resuming:
     async def _told_before(self, job: Job, service: str) -> Counter[tuple[str, str | None]]:
         told: Counter[tuple[str, str | None]] = Counter()
         for captured in await self._bus.history(self._subjects.events(job.id)):
-            event = decode(Event, captured.data)
+            try:
+                event = decode(Event, captured.data)
+            except msgspec.DecodeError:  # nobody of ours told that
+                continue
             if service_of(event.worker) == service:
                 told[captured.subject.rpartition(".")[2], event.call] += 1
         return told

@@ -55,6 +55,9 @@ class Takeovers:
         course.changes_hands = True
         try:
             await self._replace(course)
+        except Exception as error:
+            log.error("takeover.failed", exc_info=error)
+            course.reader.fail(worker_lost(course.producer or "that answered", f"the takeover failed: {error!r}"))
         finally:
             course.changes_hands = False
 
@@ -100,10 +103,13 @@ class Takeovers:
     async def _announce(self, course: Course, id: str, facts: dict[str, Any]) -> None:
         dead, heir = facts["from"], facts["to"]
         log.warning("call.taken-over", request=id, call=course.call, **facts)
-        await self._tell(id, "taken-over", course.call, facts)
-        if heir != dead and await self._vitals.is_there(dead) is not False:  # should it wake up, it works for nobody
-            cancel = Cancel(by=self._instance, why=f"{heir} has this job", worker=dead, call=course.first)
-            await self._cancels.send(id, cancel)
+        try:
+            await self._tell(id, "taken-over", course.call, facts)
+            if heir != dead and await self._vitals.is_there(dead) is not False:  # should it wake up, nobody listens
+                cancel = Cancel(by=self._instance, why=f"{heir} has this job", worker=dead, call=course.first)
+                await self._cancels.send(id, cancel)
+        except BusUnavailable as error:
+            log.warning("takeover.not_told", request=id, error=str(error))
 
 
 async def _sewn(reader: LegReader, former: str | None, handed_on: int) -> None:

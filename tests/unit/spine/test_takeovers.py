@@ -12,7 +12,7 @@ import pytest
 
 from shared import resuming, takeovers, vitals
 from shared import worker as worker_module
-from shared.bus import Subscription
+from shared.bus import BusUnavailable, Subscription
 from shared.bus.memory import MemoryBus, MemoryServer
 from shared.contracts import Cancel, End, Event, Head, Job, decode
 from shared.course import Course
@@ -391,3 +391,58 @@ async def test_without_its_ingress_a_request_is_called_off_once(monkeypatch: pyt
         assert last_end(frames).outcome == "cancelled"
         assert len(cancels) == 1
         assert "ingress-dead" in cancels[0].why
+
+
+async def test_a_takeover_that_fails_ends_its_leg_and_not_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_args: object) -> None:
+        raise ValueError("out of luck")
+
+    monkeypatch.setattr(takeovers, "offer", fails)
+    async with cast(2) as it:
+        copiers = [copier(it, f"normalizer-{number}") for number in (1, 2)]
+        async with all_running(source(it, "upstream-1"), *copiers):
+            with it.receiver.following(a_job(), "normal") as course, anyio.fail_after(PATIENCE_S):
+                await it.receiver.offer("normalize", a_job(), course)
+                await until_data(course, 2)
+                await it.kill(one(copiers, course.producer))
+                fault = last_end(await rest_of(course)).fault
+
+        assert fault is not None
+        assert (fault.code, "out of luck" in fault.message) == ("worker_lost", True)
+
+
+async def test_a_takeover_that_cannot_be_told_of_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with cast(2) as it:
+
+        async def untold(*_args: object) -> None:
+            raise BusUnavailable("away")
+
+        monkeypatch.setattr(it.receiver._takeovers, "_tell", untold)
+        copiers = [copier(it, f"normalizer-{number}") for number in (1, 2)]
+        async with all_running(source(it, "upstream-1"), *copiers):
+            with it.receiver.following(a_job(), "normal") as course, anyio.fail_after(PATIENCE_S):
+                await it.receiver.offer("normalize", a_job(), course)
+                before = await until_data(course, 2)
+                victim = one(copiers, course.producer)
+                await it.kill(victim)
+                await another(course, victim)
+                it.open(2)
+                after = await rest_of(course)
+
+        assert text(before + after) == b"".join(TEXT)
+
+
+async def test_an_event_that_nobody_of_ours_told_is_read_over() -> None:
+    async with cast(2) as it:
+        copiers = [copier(it, f"normalizer-{number}") for number in (1, 2)]
+        async with all_running(source(it, "upstream-1"), *copiers):
+            await it.receiver.bus.publish(SUBJECTS.event("R1", "strange"), b"no JSON")
+            with it.receiver.following(a_job(), "normal") as course, anyio.fail_after(PATIENCE_S):
+                await it.receiver.offer("normalize", a_job(), course)
+                before = await until_data(course, 2)
+                victim = one(copiers, course.producer)
+                await it.kill(victim)
+                await another(course, victim)
+                it.open(2)
+
+                assert text(before + await rest_of(course)) == b"".join(TEXT)
