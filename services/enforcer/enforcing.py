@@ -13,7 +13,7 @@ from services.enforcer.rules.request import Request
 from services.enforcer.rules.steps import Again, Last, Step
 from services.enforcer.rules.turn import Turn
 from shared.bodies import put_body
-from shared.contracts import CallOutcome, Cancel, End, Head, HttpRequest, Job, Usage, decode
+from shared.contracts import WELL_FORMED, Cancel, End, Head, HttpRequest, Job, Usage, decode
 from shared.course import Course
 from shared.errors import Unavailable
 from shared.legs import Frame, LegWriter
@@ -56,8 +56,11 @@ class Enforcing:
                 end = await self._one_call(call, body, has_prefix, why)
                 step = self._turn.ended(end)
                 await self._send(step.out)
-                await self._tell(step, end.last_call or call)
-                if isinstance(step, Last) or self._cancel is not None:
+                if isinstance(step, Again) and self._cancel is not None:
+                    step = Last(out=b"", outcome="cancelled")
+                else:
+                    await self._tell(step, end.last_call or call)
+                if isinstance(step, Last):
                     await self._end(step, end)
                     return
                 call = call_after(end.last_call or call)
@@ -192,20 +195,19 @@ class Enforcing:
         loop = step.looping.loop
         return {"channel": step.looping.channel, "start": loop.start, "period": loop.period, "kind": loop.kind}
 
-    async def _end(self, step: Step, end: End) -> None:
-        outcome: CallOutcome = step.outcome if isinstance(step, Last) else "cancelled"
-        whole = outcome in ("complete", "stopped")
+    async def _end(self, last: Last, end: End) -> None:
+        whole = last.outcome in WELL_FORMED
         fault = None if whole else end.fault
         if fault is None and self._cancel is not None and not whole:
             fault = cancelled(self._cancel)
-        reason = step.finish_reason if isinstance(step, Last) else None
-        facts: Facts = {"fault": fault, "finish_reason": reason, "done_seen": whole, "error_sent": end.error_sent}
-        facts |= {"usage": self._usage(step, end), "unmet": step.unmet if isinstance(step, Last) else None}
-        await self._leg.end(self._worker.end(self._leg, outcome, **facts))
+        facts: Facts = {"fault": fault, "finish_reason": last.finish_reason, "done_seen": whole, "unmet": last.unmet}
+        facts |= {"error_sent": end.error_sent, "usage": self._usage(last, end)}
+        await self._leg.end(self._worker.end(self._leg, last.outcome, **facts))
 
-    def _usage(self, step: Step, end: End) -> Usage | None:
+    def _usage(self, last: Last, end: End) -> Usage | None:
         """Where another call was to follow, this one's tokens are counted already."""
-        return self._turn.total(end) if isinstance(step, Last) else self._turn.spent
+        was_to_go_on = last.outcome == "cancelled" and end.is_well_formed
+        return self._turn.spent if was_to_go_on else self._turn.total(end)
 
     def _so_far(self) -> dict[str, Any]:
         """The fields of an `end` that are known by now."""

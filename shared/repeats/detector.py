@@ -11,10 +11,6 @@ BLOCK = 64
 """Characters between two looks. They are at fixed places of the text: a verdict can't depend on how it was cut."""
 
 
-EARLY_BLOCK = 2 * BLOCK
-"""Characters between two looks for what may become a loop; they cost more, for more is looked at."""
-
-
 class RepeatDetector:
     """Feed it one text, piece by piece; it answers with the loop once it sees it, and never again.
 
@@ -60,8 +56,7 @@ class RepeatDetector:
         history = self._history
         if history.length % BLOCK or self._run.is_halfway(history.length):
             return None
-        if self._early is not None and not history.length % EARLY_BLOCK:
-            self._suspect = self._early.look(history)
+        self._suspect = self._early.look(history) if self._early is not None else None
         return self._rounds.look(history)
 
     def _next_look(self) -> int:

@@ -48,6 +48,7 @@ MODELS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "careless": ("sim/careless?calls=2", CHECK),
     "unknown": ("sim/careless?wrong=name", CHECK),
     "hopeless": ("sim/careless?times=9", CHECK),
+    "torn": ("sim/broken-arguments?fault=hopeless,tool-call", CHECK),
     "markers": ("sim/announced-call,k2-markers", ENSURE),
     "stuck": ("sim/announced-call,text+hold?after=5", ENSURE),
     "raw": ("sim/forgetful", {**ENSURE, "repair": {"enabled": False}}),
@@ -302,6 +303,16 @@ async def test_a_tool_that_nobody_offered_is_asked_again(nats_url: str, bus_root
     assert told == ["unknown_tool"]
 
 
+async def test_a_call_that_repair_had_to_leave_out_is_made_again(nats_url: str, bus_root: str) -> None:
+    async with enforced(nats_url, bus_root) as (running, _):
+        answer = await running.ask("torn", stream=True, tools=[WEATHER])
+        exchange = await running.exchange(answer.id)
+    told = [event.facts["problem"] for name, event in exchange.events if name == "invalid-call"]
+
+    assert [name for name, _ in calls(answer)] == ["get_weather"]
+    assert told == ["unreadable"]
+
+
 @either
 async def test_calls_that_never_fit_come_with_a_mark(nats_url: str, bus_root: str, stream: bool) -> None:
     async with enforced(nats_url, bus_root) as (running, _):
@@ -461,4 +472,4 @@ async def test_the_last_enforcer_killed_mid_stream_ends_in_a_clear_error(nats_ur
                     whole = await response.read()
             await until(lambda: one[0].simulator.journal.entries[0].outcome == "disconnected")
 
-    assert b'"code":"worker_lost"' in whole
+    assert b'"code":"no_capacity"' in whole

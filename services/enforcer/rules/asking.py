@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.enforcer.rules import termination
-from services.enforcer.rules.calls import Call, Invalid
+from services.enforcer.rules.calls import UNREADABLE, Call, Invalid
 from services.enforcer.rules.demand import Demand
 
 Json = dict[str, Any]
@@ -34,13 +34,15 @@ def without_call(content: str, reasoning: str, demand: Demand) -> list[Json]:
 
 
 def with_invalid_calls(
-    content: str, reasoning: str, calls: Sequence[Call], invalid: Mapping[int, Invalid]
+    content: str, reasoning: str, calls: Sequence[Call], invalid: Mapping[int, Invalid], unreadable: bool = False
 ) -> list[Json]:
-    """Every call gets a result, as providers want it; `invalid` is by the call's place in `calls`."""
+    """Every call gets a result, as providers want it; `invalid` is by the call's place in `calls`. Of one that was
+    `unreadable` there is only word."""
     results = [
         {"role": "tool", "tool_call_id": call.id, "content": _result(invalid.get(at))} for at, call in enumerate(calls)
     ]
-    return [*answered(content, reasoning, calls), *results]
+    word = [{"role": "user", "content": f"{UNREADABLE} Make it again."}] if unreadable else []
+    return [*answered(content, reasoning, calls), *results, *word]
 
 
 def _result(invalid: Invalid | None) -> str:

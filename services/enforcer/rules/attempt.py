@@ -24,6 +24,7 @@ from shared.repeats.loop import Loop
 Json = dict[str, Any]
 
 TEXTS = ("reasoning_content", "content")
+ANSWERS = ("refusal", "audio")  # other ways of answering a turn
 READ = frozenset({"role", "content", "reasoning_content", "tool_calls"})
 FINAL = "final_answer"
 NOTHING = Prefix()
@@ -107,7 +108,7 @@ class Attempt:
         for fragment in delta.get("tool_calls") or ():
             yield from self._call(fragment)
         if others := {name: value for name, value in delta.items() if name not in READ and value is not None}:
-            self.has_other = True
+            self.has_other = self.has_other or any(map(others.get, ANSWERS))
             yield Other(others)
 
     def finish(self) -> Iterator[Part]:

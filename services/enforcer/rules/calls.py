@@ -17,8 +17,19 @@ class Invalid:
     """One call that can't be carried out."""
 
     tool: str
-    problem: str  # unknown_tool | not_json | schema
+    problem: str  # unknown_tool | not_json | schema | unreadable
     message: str  # what the model is told
+
+
+DROPPED = ("incomplete_call_dropped", "hopeless_call_dropped", "oversized_call_dropped")
+"""Repairs that leave a call out: nobody here gets to see it."""
+UNREADABLE = "A tool call of this turn could not be read: it was cut, or its arguments are not JSON."
+
+
+def unreadable(repairs: Mapping[str, int]) -> tuple[Invalid, ...]:
+    """The calls that repair has left out."""
+    count = sum(repairs.get(name, 0) for name in DROPPED)
+    return (Invalid(tool="", problem="unreadable", message=UNREADABLE),) * count
 
 
 @dataclass

@@ -14,7 +14,7 @@ import msgspec
 
 from services.enforcer.rules import asking
 from services.enforcer.rules.attempt import FINAL, NOTHING, Looping
-from services.enforcer.rules.calls import Call, Invalid
+from services.enforcer.rules.calls import Call, Invalid, unreadable
 from services.enforcer.rules.demand import Demand, prepared
 from services.enforcer.rules.message import SEPARATOR, Message
 from services.enforcer.rules.reading import Heard, Reading
@@ -40,7 +40,7 @@ class Turn:
         self._voice = Voice(self._message, mute=self._buffers)
         self.spent: Usage | None = None  # by the calls before this one
         self._contents: list[str] = []  # of attempts that failed
-        self._failed: tuple[Reading, Prefix] | None = None  # the last of them
+        self._failed: tuple[Reading, Prefix, Why] | None = None  # the last of them
         self._loops = 0
         self._prefix = NOTHING  # what this call goes on from
         self._begin()
@@ -115,9 +115,12 @@ class Turn:
         if end.outcome == "stopped" or call.reason not in FINISHED or call.attempt.has_other:
             return None
         calls, (content, reasoning) = call.attempt.client_calls, self._texts_so_far()
-        if demand.check is not None and (invalid := self._invalid(calls)):
-            messages = asking.with_invalid_calls(content, reasoning, calls, invalid)
-            return Wanting("check_tool_calls", demand.check.max_attempts, messages, tuple(invalid.values()))
+        if demand.check is not None:
+            invalid, lost = self._invalid(calls), unreadable(end.repairs)
+            if invalid or lost:
+                messages = asking.with_invalid_calls(content, reasoning, calls, invalid, unreadable=bool(lost))
+                found = (*invalid.values(), *lost)
+                return Wanting("check_tool_calls", demand.check.max_attempts, messages, found)
         if demand.ensure is not None and not calls and not call.attempt.is_terminated:
             messages = asking.without_call(content, reasoning, demand)
             return Wanting("ensure_tool_call", demand.ensure.max_attempts, messages)
@@ -133,7 +136,7 @@ class Turn:
         return prefix.content + attempt.text("content"), prefix.reasoning + attempt.text("reasoning_content")
 
     def _again(self, out: bytes, end: End, wanting: Wanting) -> Again:
-        self._failed = (self._call, self._prefix)
+        self._failed = (self._call, self._prefix, wanting.why)
         self._contents.append(self._texts_so_far()[0])
         self._spend(end)
         self._request = self._request.followed_by(wanting.messages)
@@ -232,10 +235,9 @@ class Turn:
         if end.outcome == "refused" and repeat is not None and self._loops:
             return self._stopped(out, whole, repeat)
         if end.outcome == "refused" and self._failed is not None:
-            self._call, self._prefix = self._failed
+            self._call, self._prefix, why = self._failed
             self._call.told = None  # its tokens are among those spent
             self._call.extra.pop("usage", None)
-            why: Why = "check_tool_calls" if self._call.attempt.client_calls else "ensure_tool_call"
             return self._last(out, whole, Wanting(why, 0, []))
         return Last(out=out + self._voice.parts(self._call.attempt.finish()), outcome=end.outcome)
 

@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.enforcer.rules.calls import Call
+from services.enforcer.rules.steps import Last
 from shared.contracts import CheckToolCalls, Enforcement, EnsureToolCall
 from shared.schemas import MESSAGE_CHARACTERS, fits, misfit
-from tests.fixtures.turns import CHECK, REFUSED, WEATHER, a_turn, call, messages_of, say, text
+from tests.fixtures.turns import CHECK, REFUSED, WEATHER, a_turn, call, end, messages_of, say, text
 
 CITY = '{"city": "Lima"}'
 CALLS = say({}, "tool_calls")
@@ -91,6 +94,31 @@ def test_the_corrected_calls_reach_the_client() -> None:
     assert (turn.client.reasons, turn.client.ids) == (["tool_calls"], {"c"})
 
 
+def test_a_call_that_nobody_could_read_is_made_again() -> None:
+    turn = a_turn(CHECK)
+    lost = end(repairs={"hopeless_call_dropped": 1, "tool_call_id_rewritten": 2})
+    step = turn.asked_again(text("See:"), say({}, "stop"), ended=lost)
+
+    assert [(one.tool, one.problem) for one in step.invalid] == [("", "unreadable")]
+    assert [one["role"] for one in messages_of(step)] == ["user", "assistant", "user"]
+    assert "could not be read" in messages_of(step)[-1]["content"]
+
+
+def test_where_it_can_not_be_made_again_the_mark_says_so() -> None:
+    turn = a_turn(CHECK)
+    turn.asked_again(text("See:"), say({}, "stop"), ended=end(repairs={"oversized_call_dropped": 1}))
+
+    assert turn.is_over(ended=REFUSED).unmet == "check_tool_calls"
+
+
+def test_calls_beside_one_that_nobody_could_read_wait_for_it() -> None:
+    turn = a_turn(CHECK)
+    step = turn.asked_again(call("get_weather", CITY), CALLS, ended=end(repairs={"incomplete_call_dropped": 1}))
+
+    assert turn.client.calls == []
+    assert [one["role"] for one in messages_of(step)] == ["user", "assistant", "tool", "user"]
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 def test_exhausted_attempts_give_the_last_calls_as_they_are_with_a_mark(streamed: bool) -> None:
     turn = a_turn(CHECK, streamed=streamed)
@@ -153,3 +181,29 @@ def test_what_is_asked_holds_the_calls_as_the_model_made_them() -> None:
         "type": "function",
         "function": {"name": "get_weather", "arguments": '{"city": 5}'},
     }
+
+
+ARGUMENTS = st.sampled_from([CITY, "{}", '{"city": 1}', "[]", "nonsense"])
+
+
+@given(
+    turns=st.lists(st.lists(ARGUMENTS, min_size=1, max_size=3), min_size=1, max_size=5),
+    streamed=st.booleans(),
+    cuts=st.integers(1, 200),
+)
+def test_a_client_gets_the_calls_of_one_turn_and_invalid_ones_only_with_a_mark(
+    turns: list[list[str]], streamed: bool, cuts: int
+) -> None:
+    turn = a_turn(Enforcement(check=CheckToolCalls(max_attempts=len(turns))), streamed=streamed)
+    for made in turns:
+        said = b"".join(call("get_weather", one, index=at) for at, one in enumerate(made)) + CALLS
+        step = turn.hears(*(said[at : at + cuts] for at in range(0, len(said), cuts)))
+        if isinstance(step, Last):
+            break
+        assert turn.client.calls == []
+    assert isinstance(step, Last)
+
+    assert turn.client.calls == [("get_weather", one) for one in made]
+    assert (step.unmet is None) == all(one == CITY for one in made)
+    assert step.unmet is None or made is turns[-1]
+    assert (turn.client.reasons, turn.client.dones) == (["tool_calls"], 1)

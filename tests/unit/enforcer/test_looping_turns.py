@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.contracts import Enforcement, EnsureToolCall, RepeatSettings
+from shared.repeats.again import SHORTEST
 from tests.fixtures.turns import REFUSED, RETRY, Driven, a_turn, call, end, fragment, messages_of, say, text, usage
 
 UNIT = "and once more those very same words, "
@@ -215,3 +218,29 @@ def test_a_call_that_is_whole_passes_at_the_end() -> None:
     turn.is_over(text("See:"), call("get_weather", '{"city": "Lima"}'), say({}, "tool_calls"))
 
     assert turn.client.calls == [("get_weather", '{"city": "Lima"}')]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    before=st.text("abcdefgh ,.\n", max_size=400),
+    unit=st.text("ijklmnop ", min_size=20, max_size=200).filter(lambda text: len(set(text)) > 3),
+    channel=st.sampled_from(["content", "reasoning_content"]),
+    streamed=st.booleans(),
+    step=st.integers(1, 30),
+)
+def test_whatever_loops_no_more_than_a_first_round_is_shown(
+    before: str, unit: str, channel: str, streamed: bool, step: int
+) -> None:
+    turn = a_turn(RETRY, streamed=streamed)
+    said = before + unit * (700 // len(unit) + 15)
+    for at in range(0, len(said), step):
+        turn.client.take(turn.turn.feed(text(said[at : at + step], field=channel)))
+    assert turn.turn.looping is not None
+    turn.hears(say({}, "repeat"), ended=STOPPED)
+    turn.is_over(text("The end."), STOP)
+    shown = turn.client.text(channel).removesuffix("The end.")
+
+    assert said.startswith(shown)
+    assert len(shown) <= len(before) + len(unit) + SHORTEST + step
+    assert turn.client.text().endswith("The end.")
+    assert (turn.client.reasons, turn.client.dones, turn.client.roles) == (["stop"], 1, 1)

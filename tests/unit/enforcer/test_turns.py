@@ -275,6 +275,14 @@ def test_a_refusal_is_an_answer() -> None:
     assert (turn.client.text("refusal"), turn.client.reasons) == ("No.", ["stop"])
 
 
+@pytest.mark.parametrize("other", [{"refusal": ""}, {"annotations": [1]}, {"reasoning": "Hm."}])
+def test_whatever_else_is_said_passes_and_is_no_answer(other: dict[str, Any]) -> None:
+    turn = a_turn()
+    turn.asked_again(say({**other, "content": "I will."}), STOP)
+
+    assert next(iter(other)) in turn.client.deltas[-2] | turn.client.deltas[-1]
+
+
 def test_a_call_that_was_stopped_is_over() -> None:
     turn = a_turn()
     last = turn.is_over(text(*PROMISE), say({}, "repeat"), ended=end("stopped", finish_reason="repeat"))
