@@ -137,6 +137,15 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     total_s: float = 3600.0
 
 
+class Resume(Struct, frozen=True, kw_only=True):
+    """What there is of a job whose worker died, for the one that takes it over."""
+
+    worker: str  # who made the leg so far
+    address: str  # whom the legs for this job are addressed to: the worker that had it first
+    call: str  # whose leg was being made
+    frames: int = 0  # of that leg, which its receiver has
+
+
 class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
     """An offer to one stage: do your part of this call and send your leg to `to`."""
 
@@ -150,6 +159,8 @@ class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
     queue_timeout_s: float = 5.0  # how long a stage may look for the next one's capacity
     stitched: bool = False  # `to` joins the text of several calls: a broken stream may go on from another one
     watched: bool = False  # it may be stopped before its provider has counted the tokens
+    origin: str | None = None  # the ingress that the request came in at: without it nobody waits for the answer
+    resume: Resume | None = None  # set where the worker that had the job died
     enforce: Enforcement | None = None  # for the enforcer
     has_prefix: bool = False  # the request ends in a text to go on with: only providers that can are asked
 
@@ -180,6 +191,7 @@ class Head(Struct, frozen=True, kw_only=True, tag="head.v1", tag_field="type"):
     model: str | None = None
     content_type: str = "application/json"
     headers: dict[str, str] = {}  # response headers worth keeping, lower-case names
+    takes_over: str | None = None  # the dead worker whose leg is made again here, from its beginning
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -215,6 +227,7 @@ class End(Struct, frozen=True, kw_only=True, tag="end.v1", tag_field="type"):
     next_call: str | None = None
     continued: bool = False  # the next call continues this one's text; else it starts afresh and this one's is void
     calls: int = 1  # provider calls that this leg is made of
+    takes_over: str | None = None  # the dead worker whose leg this ends, or whose leg was made again here
     last_call: str | None = None  # the last of them, where there were several: the next one is free
     attempts: int = 1  # how often the enforcer asked
     unmet: str | None = None  # what it asked for in vain: ensure_tool_call, check_tool_calls
@@ -303,6 +316,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field
     settings_at: float = 0.0  # when they came into force
     samples: list[Sample] = []  # what the worker counts and measures
     lags: tuple[Lag, ...] = ()  # of a recorder's sinks
+    answers_pings: bool = False  # who doesn't answer one is gone; workers of older versions never do
 
 
 class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_field="type"):

@@ -24,6 +24,11 @@ class Roster:
         self._heard[beat.instance] = (self._clock(), beat)
         return is_new
 
+    def beat_of(self, instance: str) -> Heartbeat | None:
+        """The last sign of life of that worker, however long ago."""
+        heard = self._heard.get(instance)
+        return None if heard is None else heard[1]
+
     def forget(self, instance: str) -> None:
         self._heard.pop(instance, None)
 

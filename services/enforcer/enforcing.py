@@ -84,7 +84,7 @@ class Enforcing:
             has_prefix=has_prefix,
         )
         self._has_called_off = False
-        with self._worker.inbox.following(job.id, call, "normal") as course:
+        with self._worker.following(self._job, "normal", call) as course:
             try:
                 await self._worker.offer("normalize", job, course)
             except Unavailable as unavailable:

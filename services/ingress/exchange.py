@@ -166,6 +166,7 @@ class Exchange:
             secret=plan.secret,
             queue_timeout_s=plan.queue_timeout_s,
             watched=plan.repeat.is_on,
+            origin=self._worker.instance,
             enforce=plan.enforce,
         )
         if job.watched:

@@ -16,6 +16,7 @@ import structlog
 
 from services.upstream.calls import Asking
 from services.upstream.desk import Desk
+from services.upstream.left import Left
 from services.upstream.relay import Ending
 from services.upstream.rules.continuation import TextSoFar
 from services.upstream.rules.remedies import in_our_words
@@ -40,7 +41,14 @@ class Answering:
     """`run` ends the last leg."""
 
     def __init__(
-        self, desk: Desk, job: Job, leg: LegWriter, model: Model, ranked: tuple[Target, ...], body: bytes
+        self,
+        desk: Desk,
+        job: Job,
+        leg: LegWriter,
+        model: Model,
+        ranked: tuple[Target, ...],
+        body: bytes,
+        left: Left | None = None,
     ) -> None:
         self._desk = desk
         self._job = job
@@ -52,6 +60,7 @@ class Answering:
         self._tally: Tally | None = None  # of this call's text, where nobody else may get to count it
         self._call = job.call
         self._target: Target | None = None  # of the call that runs
+        self._left = left  # by a worker that had this job and died
         self._goes_on = False  # the call continues what those before it have said
         self._begin_afresh()
 
@@ -69,16 +78,31 @@ class Answering:
             await stopping.end(self._tally, self._body)
 
     async def _calls(self) -> None:
-        step = self._tries.next(time.monotonic(), self._look)
-        if step is None:
-            raise Refused(self._desk.board.why_not(self._ranked))
+        step = self._first() if self._left is None else await self._go_on_after(self._left)
         while step is not None:
             ending = await self._one_call(step.target)
             following = self._judged(step, ending)
-            await self._end_leg(step, ending, following)
+            await self._end_leg(step.target, ending, following)
             if following is not None:
-                await self._turn_to(following, step, ending)
+                await self._turn_to(following, step.target, ending)
             step = following
+
+    def _first(self) -> Step:
+        step = self._tries.next(time.monotonic(), self._look)
+        if step is None:
+            raise Refused(self._desk.board.why_not(self._ranked))
+        return step
+
+    async def _go_on_after(self, left: Left) -> Step | None:
+        """Ends the leg of a worker that died in the middle of a call; the next call, where there is to be one."""
+        self._call, self._text, self._has_begun = left.call, left.text(self._text), left.frames > 0
+        self._leg.frames, self._leg.body_bytes, self._leg.so_far = left.frames, left.body_bytes, left.as_end
+        ending = Ending("complete") if left.is_whole else Ending("lost", left.fault, called=left.was_called)
+        following = None if left.is_whole else self._following()
+        await self._end_leg(None, ending, following)
+        if following is not None:
+            await self._turn_to(following, None, ending)
+        return following
 
     def _look(self, target: Target) -> Standing:
         return self._desk.look(target, self._tokens)
@@ -135,6 +159,10 @@ class Answering:
             return None
         self._failed(step.target, ending, ending.fault)
         self._has_begun = self._has_begun or (ending.outcome != "refused" and self._leg.frames > 0)
+        return self._following()
+
+    def _following(self) -> Step | None:
+        """The next call after one that failed."""
         following = self._tries.next(time.monotonic(), self._look, self._may_take_over)
         self._goes_on = following is not None and self._has_begun and self._can_go_on(following.target)
         return following
@@ -173,38 +201,38 @@ class Answering:
     def _is_our_key(self, target: Target) -> bool:
         return self._desk.caller.has_own_key(target.provider) or self._job.secret is None
 
-    async def _end_leg(self, step: Step, ending: Ending, following: Step | None) -> None:
-        facts: dict[str, Any] = {"fault": self._told(step.target, ending), "calls": 1 if ending.called else 0}
+    async def _end_leg(self, target: Target | None, ending: Ending, following: Step | None) -> None:
+        facts: dict[str, Any] = {"fault": self._told(target, ending), "calls": 1 if ending.called else 0}
         if following is not None:
             facts |= {"next_call": call_after(self._call), "continued": self._goes_on}
         await self._leg.end(self._desk.worker.end(self._leg, ending.outcome, **facts))
 
-    def _told(self, target: Target, ending: Ending) -> Fault | None:
+    def _told(self, target: Target | None, ending: Ending) -> Fault | None:
         """The fault as the client may see it."""
         fault = ending.fault
-        if fault is None or not ending.called or not self._is_our_key(target):
+        if fault is None or target is None or not ending.called or not self._is_our_key(target):
             return fault
         return in_our_words(target.provider, judge(fault).verdict, fault)
 
-    async def _turn_to(self, following: Step, step: Step, ending: Ending) -> None:
-        """The leg is the next call's from here on."""
+    async def _turn_to(self, following: Step, before: Target | None, ending: Ending) -> None:
+        """The leg is the next call's from here on. `before` is where the one that failed was made, if that is known."""
         worker, job = self._desk.worker, self._job
         failed, self._call = self._call, call_after(self._call)
         self._leg.turn_to(worker.subjects.leg(job.id, self._call, "raw", job.to))
         self._leg.so_far = lambda: {"calls": 0}
         if not self._goes_on:
             self._begin_afresh()
-        await self._tell(failed, following, step, ending)
+        await self._tell(failed, following, before, ending)
         await anyio.sleep(following.after_s)
 
-    async def _tell(self, failed: str, following: Step, step: Step, ending: Ending) -> None:
+    async def _tell(self, failed: str, following: Step, before: Target | None, ending: Ending) -> None:
         assert ending.fault is not None  # noqa: S101 - only a failed call has a next one
-        name = "retried" if following.target == step.target else "failed-over"
+        name = "retried" if before in (following.target, None) else "failed-over"
         facts: dict[str, Any] = {
             "after": failed,
             "why": judge(ending.fault).verdict.value,
             "code": ending.fault.code,
-            "from": place(step.target),
+            "from": place(before) if before is not None else None,
             "to": place(following.target),
             "pause_s": round(following.after_s, 3),
         }

@@ -12,6 +12,7 @@ import anyio
 from services.upstream.answering import Answering, place
 from services.upstream.calls import Asking
 from services.upstream.desk import Desk
+from services.upstream.left import left_of
 from services.upstream.rules.sessions import session_of
 from services.upstream.rules.strategies import Turn, ranked
 from shared.bodies import get_body
@@ -42,15 +43,18 @@ class Upstream:
         self._turned = anyio.Event()
 
     async def handle(self, job: Job, leg: LegWriter) -> None:
+        left = await left_of(self.desk.worker, job) if job.resume is not None else None
         body = await get_body(self.desk.worker.bus, job.request.body)
         if job.request.dialect == "passthrough" or job.request.model is None:
+            if left is not None:
+                raise Refused(left.fault)  # it might not bear to be done twice
             await self._pass_through(job, leg, body)
             return
         desk, decision = await self._decide(job, job.request.model)
         targets = _able(desk, job, ranked(decision.model, self._turn(desk, decision, job, body)))
         if decision.is_routed or len(targets) > 1:
             await self._tell_the_way(job, decision, targets)
-        await Answering(desk, job, leg, decision.model, targets, body).run()
+        await Answering(desk, job, leg, decision.model, targets, body, left).run()
 
     async def _decide(self, job: Job, model: str) -> tuple[Desk, Decision]:
         """The ingress knew the model: where this worker doesn't, one of the two has settings that the other hasn't."""

@@ -456,7 +456,7 @@ async def enforcer_process(nats_url: str, root: str) -> AsyncIterator[Process]:
                 process.kill()
 
 
-async def test_an_enforcer_that_is_killed_mid_stream_ends_in_a_clear_error(nats_url: str, bus_root: str) -> None:
+async def test_the_last_enforcer_killed_mid_stream_ends_in_a_clear_error(nats_url: str, bus_root: str) -> None:
     async with simulators(1) as one:
         models = {"m": {"targets": targets("sim/text?delay_ms=50&chunks=400"), **ENSURE}}
         config = {"providers": providers(one), "models": models}
@@ -472,4 +472,4 @@ async def test_an_enforcer_that_is_killed_mid_stream_ends_in_a_clear_error(nats_
                     whole = await response.read()
             await until(lambda: one[0].simulator.journal.entries[0].outcome == "disconnected")
 
-    assert b'"code":"worker_lost"' in whole
+    assert b'"code":"no_capacity"' in whole

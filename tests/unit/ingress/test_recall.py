@@ -129,3 +129,63 @@ def test_a_deleted_response_is_marked() -> None:
     )
 
     assert recall.is_deleted
+
+
+# -- a worker that died
+
+
+def by(maker: str, number: int) -> dict[str, str]:
+    return {"Frame": f"{number} {maker}"}
+
+
+def told(*frames: tuple[str, Struct | bytes, dict[str, str]], leg: str = "c1.normal") -> tuple[Recall, bytes]:
+    recall, data = Recall(), b""
+    for kind, said, headers in frames:
+        topic = [*leg.split("."), INGRESS, kind]
+        data += recall.take(topic, headers, said if isinstance(said, bytes) else encode(said))
+    return recall, data
+
+
+def test_a_leg_that_was_made_again_is_told_once() -> None:
+    recall, data = told(
+        ("head", head(), by("n-1", 0)),
+        ("data", b"one ", by("n-1", 1)),
+        ("data", b"two ", by("n-1", 2)),
+        ("head", head(takes_over="n-1"), by("n-2", 0)),
+        ("data", b"one two th", by("n-2", 1)),
+        ("data", b"late", by("n-1", 3)),
+        ("head", head(takes_over="n-2"), by("n-3", 0)),
+        ("data", b"one ", by("n-3", 1)),
+        ("data", b"two three", by("n-3", 2)),
+        ("end", end(), by("n-3", 3)),
+    )
+
+    assert data == b"one two three"
+    assert recall.end is not None
+
+
+def test_a_stray_worker_is_not_taken_for_one_that_takes_over() -> None:
+    _, data = told(
+        ("head", head(), by("n-1", 0)),
+        ("head", head(), by("n-2", 0)),
+        ("head", head(takes_over="n-9"), by("n-3", 0)),
+        ("data", b"wrong", by("n-2", 1)),
+        ("data", b"right", by("n-1", 1)),
+    )
+
+    assert data == b"right"
+
+
+def test_a_call_that_another_worker_ended_goes_on_with_the_next() -> None:
+    recall, data = Recall(), b""
+    for call, kind, said, headers in (
+        ("c1", "head", head(), by("u-1", 0)),
+        ("c1", "data", b"one ", by("u-1", 1)),
+        ("c1", "end", end("lost"), by("u-9", 2)),
+        ("c1", "end", end("lost", takes_over="u-1", next_call="c2", continued=True), by("u-2", 2)),
+        ("c2", "head", head(), by("u-2", 0)),
+        ("c2", "data", b"two", by("u-2", 1)),
+    ):
+        data += recall.take([call, "raw", INGRESS, kind], headers, said if isinstance(said, bytes) else encode(said))
+
+    assert (data, recall.attempt) == (b"one two", 0)

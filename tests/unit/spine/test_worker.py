@@ -15,7 +15,7 @@ from shared.bus.memory import MemoryBus, MemoryServer, _Message
 from shared.contracts import Accepted, Cancel, End, Event, Fault, Heartbeat, Job, decode, encode
 from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
-from shared.legs import FramesLost, LegReader, LegWriter
+from shared.legs import FramesLost, LegWriter
 from shared.offers import offer
 from shared.worker import Worker
 from tests.fixtures.buses import Ear
@@ -437,10 +437,10 @@ async def test_an_idle_worker_drains_at_once() -> None:
 
 async def test_a_worker_appoints_whoever_took_its_job() -> None:
     async with stage(answer) as it:
-        reader = LegReader(it.bus, "x")
-        await it.worker.offer("upstream", a_job(), reader)
+        with it.worker.following(a_job(), "raw") as course:
+            await it.worker.offer("upstream", a_job(), course)
 
-        assert reader.producer == "up-1"
+            assert course.producer == "up-1"
 
 
 async def test_an_event_is_a_fact_below_its_request() -> None:
