@@ -20,6 +20,8 @@ EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 BODY_BYTES = 256 * 1024 * 1024  # of a plain answer that has to be held until its end is known
 RECORDED_BODY_BYTES = 32 * 1024 * 1024  # of an answer of our own that the account carries
+LAST_WORD = b"[DONE]"  # behind it many clients leave, the official SDK among them
+LAST_BYTES = 32
 CLIENT_LEFT = 499  # nginx's status for a client that closed its connection before it got any
 REPAIRS_HEADER = "X-Moontide-Repairs"
 ATTEMPTS_HEADER = "X-Moontide-Attempts"
@@ -56,6 +58,10 @@ class Answer(Protocol):
 
     async def close(self, end: End) -> Reply: ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the client has everything: one that leaves now has not broken anything off."""
+
     def so_far(self) -> Reply:
         """What a client got that left before the end."""
 
@@ -77,6 +83,8 @@ class Streamed:
         self._response: web.StreamResponse | None = None
         self._held = bytearray()  # a whole completion, where no stream came
         self._written = 0
+        self._last = b""  # the end of what was written
+        self._is_closed = False
 
     def begin(self, head: Head) -> None:
         self._head = head
@@ -103,6 +111,7 @@ class Streamed:
             self._response = web.StreamResponse(headers={**_visible(kept), **STREAM_HEADERS, **self._headers})
             await self._response.prepare(self._http)
         self._written += len(data)
+        self._last = data[-LAST_BYTES:]
         if self._answering.is_translated:
             self._copy += data[: RECORDED_BODY_BYTES - len(self._copy)]
         await self._response.write(data)
@@ -116,10 +125,15 @@ class Streamed:
         if self._response is None and not end.is_well_formed:
             return _error_reply(self._answering, end, self._headers)
         await self._write(tail)
+        self._is_closed = True
         assert self._response is not None  # noqa: S101 - a complete answer has at least its end
         with contextlib.suppress(ConnectionError):  # many clients leave at `[DONE]`; they have everything
             await self._response.write_eof()
         return replace(self.so_far(), tail=b"" if self._copy else tail)
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_closed or self._last.rstrip().endswith(LAST_WORD)
 
     def so_far(self) -> Reply:
         written = _written_so_far(self._response, self._written)
@@ -128,6 +142,8 @@ class Streamed:
 
 class Plain:
     """One body. It is held until its end is known: half an answer is an error, never a 200."""
+
+    is_over = False
 
     def __init__(self, answering: Answering, headers: dict[str, str]) -> None:
         self._answering = answering
@@ -182,6 +198,8 @@ class Plain:
 
 class Through:
     """Anything else: status, headers and bytes as the provider sent them."""
+
+    is_over = False
 
     def __init__(self, http: web.Request, answering: Answering, headers: dict[str, str]) -> None:
         self._http = http

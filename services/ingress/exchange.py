@@ -216,7 +216,7 @@ class Exchange:
         try:
             reply = await self._closed(end)
         except (asyncio.CancelledError, ConnectionError):
-            await self._account(self._left(end), self._answer.so_far())
+            await self._account(end if self._answer.is_over else self._left(end), self._answer.so_far())
             raise
         await self._account(end, reply)
         return reply.response or web.Response(status=500)
@@ -232,15 +232,21 @@ class Exchange:
             )
 
     async def _abandon(self, course: Course) -> None:
-        """The client is gone: stop the call at once, and keep what it still says."""
+        """The client is gone. Unless it has everything, the call ends at once; what that still says is kept."""
+        if self._answer.is_over and (end := await self._last_words(course)) is not None:
+            await self._account(end, self._answer.so_far())
+            return
         cancel = Cancel(by="client", why="the client closed its connection")
         await self._worker.cancels.send(self._id, cancel)
         await self._worker.event(self._id, "cancelled", by=cancel.by, why=cancel.why)
+        end = await self._last_words(course) or self._failed("cancelled", cancelled(cancel))
+        await self._account(self._left(end), self._answer.so_far())
+
+    async def _last_words(self, course: Course) -> End | None:
         with anyio.move_on_after(LAST_WORDS_S):
             while self._progress.end is None and course.producer is not None:
                 self._sorted(await course.frames())
-        end = self._progress.end or self._failed("cancelled", cancelled(cancel))
-        await self._account(self._left(end), self._answer.so_far())
+        return self._progress.end
 
     def _left(self, end: End) -> End:
         """An `end` as a client that left saw it."""

@@ -84,6 +84,8 @@ class Launch:
 class Unattended:
     """Nobody listens now."""
 
+    is_over = False
+
     def __init__(self) -> None:
         self._head: Head | None = None
         self._taken = 0
