@@ -45,6 +45,12 @@ class Orders:
         self._given.discard(order)
         return order
 
+    async def until_stop(self) -> None:
+        """Returns when there is an order to stop, and leaves it there."""
+        while Order.STOP not in self._given:
+            self._one_came = anyio.Event()
+            await self._one_came.wait()
+
 
 Source = Callable[[Orders], Coroutine[Any, Any, None]]
 """Gives orders until it is cancelled."""
@@ -58,10 +64,19 @@ async def listening_for_orders(parent: int | None = None, *sources: Source) -> A
         await tasks.start(_signals, orders)
         if parent is not None:
             tasks.start_soon(_stop_without, parent, orders)
+        async with listening_to(orders, *sources):
+            yield orders
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def listening_to(orders: Orders, *sources: Source) -> AsyncIterator[None]:
+    """What the sources say are orders too, while the block lasts."""
+    async with anyio.create_task_group() as tasks:
         for source in sources:
             tasks.start_soon(source, orders)
         try:
-            yield orders
+            yield
         finally:
             tasks.cancel_scope.cancel()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import anyio
 import click
 from filelock import FileLock, Timeout
 
@@ -18,7 +19,7 @@ from services.cli.children import Children, Scale, children, parse_scale
 from services.cli.loading import load_checked
 from services.cli.nats_server import nats_server
 from services.cli.nats_sub import nats_sub
-from services.cli.orders import Order, listening_for_orders
+from services.cli.orders import Order, Orders, listening_for_orders, listening_to
 from services.cli.process import (
     IN_ORDER,
     READY_WITHIN_S,
@@ -105,6 +106,21 @@ def bring_up(wish: Wish) -> None:
 
 
 async def _up(wish: Wish) -> None:
+    """Whoever is told to stop while everything starts ends what was started: the NATS server would go on by itself."""
+    async with listening_for_orders() as orders, anyio.create_task_group() as tasks:
+        starting = anyio.CancelScope()
+
+        async def stop_early() -> None:
+            with starting:
+                await orders.until_stop()
+                tasks.cancel_scope.cancel()
+
+        tasks.start_soon(stop_early)
+        await _run(wish, orders, starting.cancel)
+        tasks.cancel_scope.cancel()
+
+
+async def _run(wish: Wish, orders: Orders, started: Callable[[], None]) -> None:
     async with AsyncExitStack() as stack:
         overrides = dict(wish.overrides)
         if wish.demo:
@@ -134,7 +150,8 @@ async def _up(wish: Wish) -> None:
         load, files = partial(_load, wish, overrides), partial(_files, wish, overrides)
         reloading = Reloading(loaded, load, files, watch, services.workers)
         await reloading.begin()
-        orders = await stack.enter_async_context(listening_for_orders(None, watch.run))
+        await stack.enter_async_context(listening_to(orders, watch.run))
+        started()
         _say_ready(loaded, services.listening.url, url)
         if wish.demo:
             await demo.show(services.listening.url, settings)

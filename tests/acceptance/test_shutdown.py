@@ -94,3 +94,17 @@ def test_an_end_without_the_nats_server_is_an_orderly_one(own: Installation) -> 
 
     assert own.up.process.wait(20) == 0
     assert "Traceback" not in own.up.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_is_stopped_leaves_no_server_behind(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "services.cli.main", "up", "--port", "0"]
+    up = subprocess.Popen(command, env=environ(MOONTIDE_HOME=str(tmp_path)), stderr=subprocess.DEVNULL)
+    try:
+        [server] = until(lambda: [one for one in psutil.Process(up.pid).children() if "nats" in one.name()], "a server")
+        up.send_signal(number)
+        assert up.wait(STOP_S) == 0
+        assert not server.is_running()
+    finally:
+        up.kill()
+        up.wait()
