@@ -224,7 +224,7 @@ class Worker:
             self._newcomer = anyio.Event()
             await self._beat()
             self.inbox.look_after(self.start_soon)
-            self.roster.sweep(self.inbox.producers())
+            self.roster.sweep(self.inbox.producers() | self._resuming.origins)
 
     async def _watch(self) -> None:
         """Looks whether those are alive that work for us, and those that we work for."""
