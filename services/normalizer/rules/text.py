@@ -27,7 +27,7 @@ from services.normalizer.rules.grammars import GRAMMARS
 from services.normalizer.rules.held import after_placeholders, id_start, is_placeholder, may_be_placeholder
 from services.normalizer.rules.left import LEAVING, Answer, FencedBlock, KeptBlock, Left, RestOfText
 from services.normalizer.rules.offer import ToolOffer
-from services.normalizer.rules.pieces import Judge, Piece, Seams
+from services.normalizer.rules.pieces import Judge, Piece, Seams, slices
 from services.normalizer.rules.quoting import CodeSpans, closing_quote
 from services.normalizer.rules.spacing import Seam, trailing_space
 
@@ -39,7 +39,6 @@ _TAGS = "<◁["  # triggers of markers, which quotation marks make text
 _ID_CHARS = 100  # the longest call id that is looked for in front of a marker
 _SPAN_CHARS = 400  # how far a code span's end is looked for, where there is a marker in it
 _CUTS = 4  # cut markers in a row that are looked for in front of a whole one
-_SLICE_CHARS = 4096  # of a longer text at once, so that copying what is left of it stays cheap
 _GIVE_BACKS = 16  # how often text is read again that looked like a call without a marker
 _GIVEN_BACK = frozenset({"tool_call_from_json", "tool_call_from_bare_id"})  # found by shape alone, no marker is lost
 
@@ -95,12 +94,19 @@ class TextScanner:
 
     def settle(self, called: bool) -> list[Piece]:
         """Let go of held text that is no marker's beginning, because something else goes out next."""
-        if self._reader is not None or not self._seen:
+        end = self._settled()
+        if self._reader is not None or not end:
             return []
-        held, self._held, self._seen = self._held[: self._seen], self._held[self._seen :], 0
+        held, self._held, self._seen = self._held[:end], self._held[end:], self._seen - end
+        self._coded_to = max(0, self._coded_to - end)
         self._last = held[-1]
         self._flow(held, block=called and is_placeholder(held))
         return self._taken()
+
+    def _settled(self) -> int:
+        """Where held text ends that is surely text: not in a marker that what follows cuts off."""
+        held = self._held[: self._seen]
+        return self._cut_start(held[: self._carried_from(held)]) if self._seen < len(self._held) else self._seen
 
     def break_off(self) -> list[Piece]:
         """What is held back, where the provider broke down: text, and calls that something closed. What is left of a
@@ -114,13 +120,13 @@ class TextScanner:
         return out
 
     def _run(self, text: str, *, final: bool, called: bool) -> list[Piece]:
-        left = _slices(text) if text or final else []
+        left = slices(text) if text or final else []
         while left:
             piece = left.pop()
             last = final and not left
             rest = self._read(self._reader, piece, last) if self._reader else self._scan(piece, last, called)
             if rest or (last and rest is not None):
-                left += _slices(rest)
+                left += slices(rest)
         return self._taken()
 
     def _taken(self) -> list[Piece]:
@@ -392,8 +398,3 @@ class TextScanner:
             return text
         self._seam.block("")
         return rest
-
-
-def _slices(text: str) -> list[str]:
-    """A text in pieces, the first one last."""
-    return [text[at : at + _SLICE_CHARS] for at in range(0, len(text), _SLICE_CHARS)][::-1] or [""]
