@@ -12,6 +12,7 @@ from services.normalizer.rules.answer import Engine
 from services.normalizer.rules.arguments import encode
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.fields import Delta
+from services.normalizer.rules.surrogates import encoded
 from shared.contracts import RepairSettings
 
 DEFAULTS = RepairSettings()
@@ -41,6 +42,8 @@ def repair_completion(
         changed.append(True)
     if not any(changed) and not repairs.made.get("lone_surrogate_replaced"):
         return body, {}
+    if not repairs.on("lone_surrogate_replaced"):
+        return encoded(completion), dict(repairs.made)
     return encode(completion).encode(), dict(repairs.made)
 
 
@@ -71,7 +74,7 @@ def _repair(choice: dict[str, Any], at: int, engine: Engine) -> bool:
     deltas = state.feed(delta)
     last, reason = state.finish()
     made = _message(deltas + last)
-    if not _differs(message, made) and reason == choice.get("finish_reason"):
+    if not _differs(message, made, engine.repairs) and reason == choice.get("finish_reason"):
         return False
     _rewrite(message, made, engine.repairs)
     choice["finish_reason"] = reason
@@ -93,7 +96,7 @@ def _message(deltas: list[dict[str, Any]]) -> dict[str, Any]:
     return {"content": content, "reasoning_content": reasoning, "tool_calls": calls}
 
 
-def _differs(message: dict[str, Any], made: dict[str, Any]) -> bool:
+def _differs(message: dict[str, Any], made: dict[str, Any], repairs: Repairs) -> bool:
     """Whether a message is not yet what it was made to be."""
     given = message.get("tool_calls") or []
     if not isinstance(given, list) or list(map(_told, given)) != list(map(_told, made["tool_calls"])):
@@ -101,7 +104,8 @@ def _differs(message: dict[str, Any], made: dict[str, Any]) -> bool:
     if message.get("function_call") or message.get("reasoning") or message.get("reasoning_details"):
         return True
     empty_beside_calls = message.get("content") == "" and bool(made["tool_calls"])
-    return empty_beside_calls or any((message.get(key) or "") != made[key] for key in ("content", "reasoning_content"))
+    nulled = empty_beside_calls and repairs.on("empty_content_nulled")
+    return nulled or any((message.get(key) or "") != made[key] for key in ("content", "reasoning_content"))
 
 
 def _told(call: Any) -> tuple[Any, ...]:
@@ -121,9 +125,9 @@ def _rewrite(message: dict[str, Any], made: dict[str, Any], repairs: Repairs) ->
     if isinstance(message.get("content"), list) and not repairs.on("content_parts_joined"):
         made["content"] = message["content"]
     content = made["content"]
-    if message.get("content") == "" and made["tool_calls"] and not content:
-        content = None if repairs.make("empty_content_nulled") else ""
-    message["content"] = content or (None if made["tool_calls"] else content)
+    if made["tool_calls"] and not content:
+        content = "" if message.get("content") == "" and not repairs.make("empty_content_nulled") else None
+    message["content"] = content
     if made["reasoning_content"] or "reasoning_content" in message:
         message["reasoning_content"] = made["reasoning_content"] or None
     message.pop("tool_calls", None)

@@ -17,6 +17,7 @@ from services.normalizer.rules.answer import Engine
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.choice import ChoiceRepair, Deltas
 from services.normalizer.rules.fields import Delta
+from services.normalizer.rules.surrogates import encoded
 from shared.contracts import RepairSettings
 from shared.sse import SseParser, event
 
@@ -111,7 +112,7 @@ class StreamRepair:
         out = self._stopped(reason) if self._enabled else self._stopped_unread(reason)
         told = self._usage_event
         if told is None and usage is not None and not self._usage_went_out:
-            told = _encoded({**self._envelope, "choices": [], "usage": self.usage or usage})
+            told = encoded({**self._envelope, "choices": [], "usage": self.usage or usage})
         return out + (event(told) if told is not None else b"") + event(_DONE)
 
     def _stopped(self, reason: str) -> bytes:
@@ -141,8 +142,18 @@ class StreamRepair:
         event."""
         if self._closed or not self._enabled:
             return b""
+        last = b"".join(map(self._last_chunk, self._parser.finish()))
         self._closed = True
-        return self._safe()
+        return last + self._safe()
+
+    def _last_chunk(self, payload: bytes) -> bytes:
+        """An event that only the blank line is missing of; one that was cut is nothing."""
+        try:
+            chunk = msgspec.json.decode(payload)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return b""
+        tells = isinstance(chunk, dict) and chunk.get("error") is None
+        return self._chunk(payload, chunk) if tells else b""
 
     def _watch(self, payloads: list[bytes]) -> None:
         """Read the facts about events that pass through."""
@@ -250,7 +261,7 @@ class StreamRepair:
         """Usage waits for the finish frame; anything else passes, its choices a list."""
         line = payload.replace(b"\n", b" ")
         if chunk.get("choices") != []:
-            line = _encoded({**self._envelope, "choices": [], "usage": chunk.get("usage")})
+            line = encoded({**self._envelope, "choices": [], "usage": chunk.get("usage")})
         if isinstance(chunk.get("usage"), dict):
             self._usage_event = line
             return b""
@@ -320,7 +331,7 @@ class StreamRepair:
 
     @staticmethod
     def _frame(envelope: dict[str, Any], choice: dict[str, Any]) -> bytes:
-        return event(_encoded({**envelope, "choices": [choice]}))
+        return event(encoded({**envelope, "choices": [choice]}))
 
     # the end
 
@@ -331,7 +342,7 @@ class StreamRepair:
         if self._usage_event is not None:
             out.append(event(self._usage_event))
         elif self._facts.include_usage and self.usage is not None:
-            out.append(event(_encoded({**self._envelope, "choices": [], "usage": self.usage})))
+            out.append(event(encoded({**self._envelope, "choices": [], "usage": self.usage})))
         return b"".join(out) + event(_DONE)
 
     def _end(self, index: int, state: ChoiceRepair) -> bytes:
@@ -341,6 +352,8 @@ class StreamRepair:
             out += self._frames(index, [{"content": ""}])
         if self.finish_reason is None:
             self.finish_reason = reason
+        if reason is None and index not in self._finishes:
+            return out
         payload, envelope, extra = self._finishes.get(index, (b"", self._envelope, {}))
         if payload and extra.get("finish_reason") == reason and envelope.get("object") == _OBJECT:
             return out + event(payload.replace(b"\n", b" "))
@@ -349,13 +362,6 @@ class StreamRepair:
     def _safe(self) -> bytes:
         choices = sorted(self._engine.choices.items())
         return b"".join([self._frames(index, state.break_off()) for index, state in choices])
-
-
-def _encoded(value: Any) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def _is_one_text(delta: Delta) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.json_scan import JsonScan
-from services.normalizer.rules.surrogates import mended, mended_escapes
+from services.normalizer.rules.surrogates import holds_half, mended, mended_escapes
 
 MAX_REPAIR_CHARS = 256 * 1024
 """json-repair reads about a megabyte a second on this project's reference machine; longer broken text is
@@ -68,6 +68,8 @@ def read(text: str, closed: bool, repairs: Repairs) -> Arguments | Unreadable:
         if closed and repairs.make("arguments_defaulted"):
             return Arguments({}, "{}")
         return Unreadable("arguments_defaulted") if closed else _INCOMPLETE
+    if not repairs.on("lone_surrogate_replaced") and holds_half(stripped):
+        return Unreadable("lone_surrogate_replaced")
     try:
         return _valid(stripped, repairs)
     except ValueError:

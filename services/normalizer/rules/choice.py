@@ -117,10 +117,13 @@ class ChoiceRepair:
 
     def break_off(self) -> Deltas:
         """What is safe to send of what is held back, when the provider broke down."""
-        out = self._pieces(self._reasoning.break_off())
+        out = self._halves_left()
+        out += self._pieces(self._reasoning.break_off())
         content, begun = self._begun_content()
         out += begun
         out += self._pieces(content.break_off())
+        for _ in (step for step in self._structured.finish(closed=False) if step.live is None):
+            self._repairs.make("incomplete_call_dropped")
         return out + self._flush_reasoning()
 
     # reasoning

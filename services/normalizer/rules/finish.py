@@ -45,7 +45,8 @@ def final_reason(given: object, called: bool, repairs: Repairs) -> str | None:
     said = said_reason(given)
     right = _right(said, called)
     if said is None:
-        return right if repairs.make("finish_reason_added") else None
+        unsaid = given if isinstance(given, str) else None
+        return right if repairs.make("finish_reason_added") else unsaid
     if right != given and not repairs.make("finish_reason_mapped"):
         return str(given)
     return right

@@ -15,6 +15,20 @@ Takes = Callable[[RawCall], bool]
 """Whether a call can be sent with the repairs that are on."""
 
 
+LEAVING = (
+    "incomplete_call_dropped",
+    "hopeless_call_dropped",
+    "oversized_call_dropped",
+    "tool_name_inferred",
+    "arguments_repaired",
+    "arguments_defaulted",
+    "arguments_unwrapped",
+    "lone_surrogate_replaced",
+    "stray_marker_removed",
+)
+"""A block that needs one of these is left in its text where that repair is off."""
+
+
 class Left(NamedTuple):
     """A marker that is text, up to its end."""
 
@@ -29,8 +43,10 @@ class KeptBlock:
     """Has a block read by its own reader, and keeps its text: it goes out as it came if one of its calls can't be sent
     with the repairs that are on."""
 
-    def __init__(self, opener: str, reader: Reader, takes: Takes | None) -> None:
-        """`takes` is None where the repair that finds the block is off: then it is text, whatever it holds."""
+    def __init__(self, opener: str, reader: Reader, takes: Takes | None, *, keeps_empty: bool = False) -> None:
+        """`takes` is None where the repair that finds the block is off: then it is text, whatever it holds.
+        `keeps_empty` where a block without a call is text, too."""
+        self._keeps_empty = keeps_empty
         self.plain = takes is None  # the text before it was not trimmed
         self._reader = reader
         self._takes = takes
@@ -59,7 +75,8 @@ class KeptBlock:
 
     def _takes_all(self) -> bool:
         calls = [item for item in self._found if isinstance(item, RawCall)]
-        return self._takes is not None and all(map(self._takes, calls))
+        empty = self._keeps_empty and not calls
+        return self._takes is not None and not empty and all(map(self._takes, calls))
 
     def _too_long(self, behind: str, final: bool) -> Reading:
         """A block beyond the limit: text, or for its reader to drop."""

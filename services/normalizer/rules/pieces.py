@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple, Protocol
 from services.normalizer.rules.grammar import RawCall
 from services.normalizer.rules.spacing import Seam
 
+SLICE_CHARS = 4096
+"""Of a longer text at once, so that copying what is left of it stays cheap."""
+
 
 class Piece(NamedTuple):
     """A piece of output: text of a channel, or a call with the name of the repair that found it."""
@@ -29,3 +32,8 @@ class Seams(NamedTuple):
 
     content: Seam
     reasoning: Seam
+
+
+def slices(text: str) -> list[str]:
+    """A text in slices, the first one last."""
+    return [text[at : at + SLICE_CHARS] for at in range(0, len(text), SLICE_CHARS)][::-1] or [""]

@@ -201,6 +201,11 @@ class StructuredCalls:
         self._separate = False  # the calls come whole
 
     @property
+    def _passes_on(self) -> bool:
+        """Whether calls may go out before they are whole; half a surrogate pair that has to stay can't."""
+        return not self._separate and self._repairs.on("lone_surrogate_replaced")
+
+    @property
     def pending(self) -> bool:
         """Whether any call is open."""
         return bool(self._calls)
@@ -268,7 +273,7 @@ class StructuredCalls:
         """What can be handed over in order."""
         out: list[Step] = []
         for at, call in enumerate(self._calls[self._next :], self._next):
-            if not self._separate and call.may_go_live() and self._may_stream(call.name, call.id):
+            if self._passes_on and call.may_go_live() and self._may_stream(call.name, call.id):
                 call.go_live(self._repairs)
             if call.live is not None:
                 out += _live_steps(call)

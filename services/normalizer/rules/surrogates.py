@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
+
+import msgspec
 
 _HALF = re.compile("[\ud800-\udfff]")
 _ESCAPES = re.compile(
@@ -23,6 +27,25 @@ def mended(text: str) -> str:
 def mended_escapes(json_text: str) -> str:
     """JSON text with every lone half that is written as an escape replaced by the escape of U+FFFD."""
     return _ESCAPES.sub(lambda found: "\\ufffd" if found[1] else found[0], json_text)
+
+
+def encoded(value: Any) -> bytes:
+    """A value as JSON; halves of pairs stay in it, as escapes."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def holds_half(json_text: str) -> bool:
+    """Whether a JSON text would be whole if only halves of pairs were allowed in it."""
+    if not has_halves(json_text) and mended_escapes(json_text) == json_text:
+        return False
+    try:
+        json.loads(json_text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class Halves:

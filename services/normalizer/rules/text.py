@@ -25,9 +25,9 @@ from services.normalizer.rules.grammar import (
 )
 from services.normalizer.rules.grammars import GRAMMARS
 from services.normalizer.rules.held import after_placeholders, id_start, is_placeholder, may_be_placeholder
-from services.normalizer.rules.left import Answer, FencedBlock, KeptBlock, Left, RestOfText
+from services.normalizer.rules.left import LEAVING, Answer, FencedBlock, KeptBlock, Left, RestOfText
 from services.normalizer.rules.offer import ToolOffer
-from services.normalizer.rules.pieces import Judge, Piece, Seams
+from services.normalizer.rules.pieces import Judge, Piece, Seams, slices
 from services.normalizer.rules.quoting import CodeSpans, closing_quote
 from services.normalizer.rules.spacing import Seam, trailing_space
 
@@ -39,17 +39,7 @@ _TAGS = "<◁["  # triggers of markers, which quotation marks make text
 _ID_CHARS = 100  # the longest call id that is looked for in front of a marker
 _SPAN_CHARS = 400  # how far a code span's end is looked for, where there is a marker in it
 _CUTS = 4  # cut markers in a row that are looked for in front of a whole one
-_SLICE_CHARS = 4096  # of a longer text at once, so that copying what is left of it stays cheap
 _GIVE_BACKS = 16  # how often text is read again that looked like a call without a marker
-_LEAVING = (  # a call that needs one of these is left in its text where that repair is off
-    "incomplete_call_dropped",
-    "hopeless_call_dropped",
-    "oversized_call_dropped",
-    "tool_name_inferred",
-    "arguments_repaired",
-    "arguments_defaulted",
-    "arguments_unwrapped",
-)
 _GIVEN_BACK = frozenset({"tool_call_from_json", "tool_call_from_bare_id"})  # found by shape alone, no marker is lost
 
 
@@ -67,7 +57,7 @@ class TextScanner:
         self._offer = offer
         self._repairs = repairs
         self._judge = judge
-        self._careful = not all(map(repairs.on, _LEAVING))
+        self._careful = not all(map(repairs.on, LEAVING))
         self._spans = CodeSpans()
         self._held = ""
         self._seen = 0  # how much of the held text was looked at
@@ -80,6 +70,7 @@ class TextScanner:
         self._cut = False  # the answer was cut off
         self._reader: Reader | None = None
         self._found_by = ""
+        self._empty = False  # the open block has given nothing yet, and was not counted
         self._out: list[Piece] = []
 
     def passes(self, text: str) -> bool:
@@ -103,27 +94,39 @@ class TextScanner:
 
     def settle(self, called: bool) -> list[Piece]:
         """Let go of held text that is no marker's beginning, because something else goes out next."""
-        if self._reader is not None or not self._seen:
+        end = self._settled()
+        if self._reader is not None or not end:
             return []
-        held, self._held, self._seen = self._held[: self._seen], self._held[self._seen :], 0
+        held, self._held, self._seen = self._held[:end], self._held[end:], self._seen - end
+        self._coded_to = max(0, self._coded_to - end)
         self._last = held[-1]
         self._flow(held, block=called and is_placeholder(held))
         return self._taken()
 
+    def _settled(self) -> int:
+        """Where held text ends that is surely text: not in a marker that what follows cuts off."""
+        held = self._held[: self._seen]
+        return self._cut_start(held[: self._carried_from(held)]) if self._seen < len(self._held) else self._seen
+
     def break_off(self) -> list[Piece]:
-        """What is surely text of what is held back; calls and markers that were cut are not."""
-        if self._reader is not None:
-            return []
-        return [piece for piece in self.finish() if piece.kind != "call"]
+        """What is held back, where the provider broke down: text, and calls that something closed. What is left of a
+        call is dropped."""
+        out = []
+        for piece in self.finish(cut=True):
+            if piece.call is None or piece.call.closed or piece.call.oversized:
+                out.append(piece)
+            else:
+                self._repairs.make("incomplete_call_dropped")
+        return out
 
     def _run(self, text: str, *, final: bool, called: bool) -> list[Piece]:
-        left = _slices(text) if text or final else []
+        left = slices(text) if text or final else []
         while left:
             piece = left.pop()
             last = final and not left
             rest = self._read(self._reader, piece, last) if self._reader else self._scan(piece, last, called)
             if rest or (last and rest is not None):
-                left += _slices(rest)
+                left += slices(rest)
         return self._taken()
 
     def _taken(self) -> list[Piece]:
@@ -141,6 +144,7 @@ class TextScanner:
         kept = isinstance(reader, KeptBlock | FencedBlock | RestOfText)
         found, rest = reader.feed(text, final)
         for item in found:
+            self._empty = self._empty and not (kept or isinstance(item, RawCall))
             if isinstance(item, RawCall):
                 self._seam.block("")
                 self._out.append(Piece("call", "", item, self._found_by))
@@ -152,6 +156,8 @@ class TextScanner:
             return None
         if isinstance(reader, FencedBlock) and reader.unfenced:
             self._spans = CodeSpans()
+        elif self._empty and self._found_by not in _GIVEN_BACK:
+            self._repairs.make("stray_marker_removed")
         self._reader = None
         return rest
 
@@ -285,7 +291,8 @@ class TextScanner:
         if off:
             return Opening(opening.start, opening.end, "", KeptBlock(opener, opening.reader, None), counted=False)
         if self._careful:
-            return opening._replace(reader=KeptBlock(opener, opening.reader, self._judge.takes))
+            keeps = not self._repairs.on("stray_marker_removed") and not opening.counted
+            return opening._replace(reader=KeptBlock(opener, opening.reader, self._judge.takes, keeps_empty=keeps))
         return opening
 
     def _open(self, buffer: str, opening: Opening) -> str:
@@ -301,7 +308,7 @@ class TextScanner:
         self._last = ""
         self._held, self._seen = buffer[before : opening.start], 0
         self._coded_to = 0
-        self._reader, self._found_by = opening.reader, opening.repair
+        self._reader, self._found_by, self._empty = opening.reader, opening.repair, not opening.counted
         if opening.mode is not None:
             self._enter(opening.mode)
         return buffer[opening.end :]
@@ -391,8 +398,3 @@ class TextScanner:
             return text
         self._seam.block("")
         return rest
-
-
-def _slices(text: str) -> list[str]:
-    """A text in pieces, the first one last."""
-    return [text[at : at + _SLICE_CHARS] for at in range(0, len(text), _SLICE_CHARS)][::-1] or [""]

@@ -62,6 +62,11 @@ def test_a_stream_is_repaired_as_it_was_sent(case: dict[str, Any]) -> None:
     check(case, given(case))
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case["input"].get("deltas")], ids=by_name)
+def test_every_stream_is_repaired_as_it_was_sent_even_where_the_cuts_matter(case: dict[str, Any]) -> None:
+    check(case, case["input"]["deltas"])
+
+
 @pytest.mark.parametrize("case", STREAMED, ids=by_name)
 def test_a_stream_is_repaired_one_character_at_a_time(case: dict[str, Any]) -> None:
     check(case, list(recut(given(case), list)))

@@ -33,6 +33,46 @@ def test_calls_next_to_each_other_are_all_found() -> None:
     assert said(f"{CALL}\n{TICKS} Wait.") == ("Wait.", "", [LS, TICK])
 
 
+BARE = f'{{"name":"bash","arguments":{LIST}}}'
+LISTED = f'<tool_call>[{BARE},{{"name":"clock","arguments":{{}}}}]</tool_call>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LISTED,
+        LISTED.replace("[", "\n[\n ").replace("]", "\n]\n").replace("},{", "},\n {"),
+        LISTED.replace("{}}]", "{}]"),
+        LISTED.replace("}]", "},]"),
+        LISTED.replace("]", ""),
+        LISTED.removesuffix("]</tool_call>"),
+    ],
+)
+def test_a_list_of_calls_in_one_tag_gives_each_of_them(text: str) -> None:
+    assert said(f"Hi. {text}") == ("Hi.", "", [LS, TICK])
+
+
+def test_a_list_of_one_call_is_a_call() -> None:
+    assert said(f"<tool_call>[{BARE}]</tool_call> Wait.") == ("Wait.", "", [LS])
+
+
+def test_brackets_and_tags_in_the_strings_of_listed_calls_are_data() -> None:
+    text = LISTED.replace("ls", "] </tool_call> [{")
+
+    assert said(text) == ("", "", [("bash", {"command": "] </tool_call> [{"}), TICK])
+
+
+@pytest.mark.parametrize("rest", ["[1]", "[ x", f"[{' ' * 1100}{{"])
+def test_a_list_of_no_calls_is_text_without_its_tag(rest: str) -> None:
+    out = read_stream([{"content": char} for char in f"one<tool_call>{rest}"], facts=OFFERED)
+
+    assert out["content"] == f"one{rest}"
+
+
+def test_a_listed_call_that_is_cut_is_not_sent() -> None:
+    assert said(f'Hi <tool_call>[{BARE},{{"name":"clock","argum') == ("Hi", "", [LS])
+
+
 @pytest.mark.parametrize("marker", ["</tool_call>", "<tool_call>", "</tool_call></tool_call>"])
 def test_a_tag_inside_a_string_is_data(marker: str) -> None:
     assert said(CALL.replace("ls", marker)) == ("", "", [("bash", {"command": marker})])

@@ -26,6 +26,9 @@ FAULT = Fault(status=502, code="provider_broke", message="It broke.")
 LEAK = "Hi<|im_end|>"
 
 
+CALL = '<tool_call>{"name":"bash","arguments":{"command":"ls"}}</tool_call>'
+
+
 def ended(outcome: Any = "complete", **facts: Any) -> End:
     return End(outcome=outcome, worker="up-1", at=2.0, **facts)
 
@@ -104,6 +107,33 @@ async def test_a_stream_that_broke_gets_what_was_held_back_and_no_end() -> None:
     assert assembled(legs["c1"].data) == ({"content": "a <", "reasoning_content": "", "tool_calls": []}, None)
     assert DONE not in legs["c1"].data
     assert (legs["c1"].end.outcome, legs["c1"].end.fault) == ("broken", FAULT)
+
+
+async def test_text_in_an_open_fence_goes_out_before_the_end_of_a_stream_that_broke() -> None:
+    text = f"```\n{CALL}"
+
+    legs, events = await mended([call(STREAM, chunk(ROLE), chunk({"content": text}), ended("broken", fault=FAULT))])
+
+    assert assembled(legs["c1"].data)[0]["content"] == text
+    assert events == []
+
+
+async def test_half_a_call_that_a_broken_stream_leaves_is_told_of() -> None:
+    legs, events = await mended([call(STREAM, chunk(ROLE), chunk({"content": f"Hi {CALL[:40]}"}), ended("broken"))])
+
+    assert assembled(legs["c1"].data)[0]["content"] == "Hi"
+    assert [event.facts for event in events] == [{"incomplete_call_dropped": 1}]
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+async def test_a_stream_that_is_stopped_ends_in_an_orderly_way(reason: str) -> None:
+    end = ended("stopped", finish_reason=reason)
+
+    legs, _ = await mended([call(STREAM, chunk(ROLE), chunk({"content": "Hi <"}), end)])
+
+    assert assembled(legs["c1"].data) == ({"content": "Hi <", "reasoning_content": "", "tool_calls": []}, reason)
+    assert legs["c1"].data.endswith(DONE)
+    assert legs["c1"].end.done_seen
 
 
 async def test_a_plain_completion_is_repaired_as_a_whole() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.normalizer import RepairSettings, RequestFacts, StreamRepair
-from tests.unit.normalizer.answers import BASH, ROLE, assembled, chunk
+from tests.unit.normalizer.answers import BASH, ROLE, assembled, chunk, stream_of
 
 OFFERED = RequestFacts(tools=[BASH])
 
@@ -37,6 +37,16 @@ def test_a_word_does_not_wait(piece: str) -> None:
 @pytest.mark.parametrize("facts", [RequestFacts(), RequestFacts(tools=[])])
 def test_in_a_fence_nothing_waits_where_no_tools_are_offered(facts: RequestFacts) -> None:
     assert gone_out(["```\nx", " = 1\n", "    <b>\n"], facts)[1:] == [" = 1\n", "    <b>\n"]
+
+
+@pytest.mark.parametrize("cut", ["<|tool_calls_section_beg", "<|tool_ca"])
+def test_what_a_marker_cuts_off_never_goes_out_before_it(cut: str) -> None:
+    repair = StreamRepair(OFFERED, RepairSettings())
+    deltas = [{"reasoning_content": f"Hm. {cut}<|open|>in|>"}, {"content": "Hi"}]
+
+    out = repair.feed(stream_of(deltas, "stop"))
+
+    assert assembled(out)[0]["reasoning_content"] == "Hm. in|>"
 
 
 def test_an_example_in_a_fence_waits_for_the_fence_to_close() -> None:

@@ -7,11 +7,13 @@ import re
 
 import msgspec
 
+from services.normalizer.limits import MAX_BLANK_CHARS
 from services.normalizer.rules.grammar import Opening, RawCall, Tokens, View, Wait, cut_off
 from services.normalizer.rules.grammars.body import BodyReader, TaggedValues, begins_with
 from services.normalizer.rules.json_scan import JsonObjects
 
 _FUNCTION = re.compile(r"<function=([\w.\-]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
+_JSON = ("{", "[")
 _PARAMETER_END = "</parameter>"
 _PARAMETER_TAG = re.compile(r"(?P<opens><parameter=)|</(?:parameter|function)>")
 _PARAMETER = re.compile(r"<parameter=([\w.\-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
@@ -40,8 +42,11 @@ class Hermes:
 
 
 def plausible(body: str) -> bool | None:
-    """Whether a body is a call's: an object, or `<function=…`."""
-    return begins_with(body, "{", "<function=")
+    """Whether a body is a call's: an object, a list of objects, or `<function=…`."""
+    if not body.startswith("["):
+        return begins_with(body, "{", "<function=")
+    entry = body[1 : MAX_BLANK_CHARS + 2].lstrip()
+    return entry.startswith("{") if entry or len(body) > MAX_BLANK_CHARS else None
 
 
 class HermesValues:
@@ -52,7 +57,7 @@ class HermesValues:
 
     def feed(self, text: str) -> None:
         if self._kind is None and text.strip():
-            self._kind = JsonObjects() if text.lstrip().startswith("{") else TaggedValues(_PARAMETER_TAG)
+            self._kind = JsonObjects() if text.lstrip().startswith(_JSON) else TaggedValues(_PARAMETER_TAG)
         if self._kind is not None:
             self._kind.feed(text)
 
@@ -63,8 +68,10 @@ class HermesValues:
 
 def parse(body: str, closed: bool) -> list[RawCall]:
     """The calls in a body: an object each, or in tags."""
-    if not body.lstrip().startswith("{"):
+    if not body.lstrip().startswith(_JSON):
         return _functions(body, closed)
+    if body.lstrip().startswith("["):
+        body = body.rstrip().removesuffix("]")
     objects = JsonObjects()
     objects.feed(body)
     ends = [*objects.starts[1:], len(body)]
