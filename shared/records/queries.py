@@ -15,6 +15,7 @@ from shared.records.database import open_reader, unavailable
 from shared.records.filters import Filter, scan
 from shared.records.marks import Marks, marks_of, marks_of_all
 from shared.records.names import CALLS, EXCHANGES, TOOL_CALLS, Kind, meanings
+from shared.records.space import exchanges_past
 from shared.records.tables import Body, Event, Table
 
 ROWS_AT_ONCE = 500  # exchanges that are read by their numbers in one statement
@@ -118,6 +119,11 @@ class Records:
         """Everything that either side sent, by name: `client.request`, `c1.raw` …"""
         rows = {row["part"]: row for row in self._rows(select(BODIES).where(BODIES.c.exchange_id == id))}
         return {name: _part(row, rows.get(row["same_as"], row)) for name, row in rows.items()}
+
+    def exchanges_past(self, keep_bytes: int) -> int:
+        """About how many are too many for that size."""
+        with unavailable():
+            return exchanges_past(self._connection, keep_bytes)
 
     def _rows(self, query: Select[Any]) -> Iterator[Row]:
         with unavailable(), self._connection.execute(query) as found:
