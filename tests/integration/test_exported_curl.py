@@ -47,7 +47,7 @@ pytestmark = pytest.mark.skipif(
 def exported(folder: Path, body: bytes, url: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The command for an exchange in which `url` was asked with `body`."""
     monkeypatch.setenv("MOONTIDE_RECORDS_URL", url_in(folder))
-    headers = {"content-type": "text/x-odd", "x-odd": "it's $HOME \"x\"", "x-none": ""}
+    headers = {"content-type": "text/x-odd", "x-odd": 'it\'s $HOME "x"', "x-none": ""}
     kept = Body(data=body, size=len(body)) if body else Body()
     script = Script("ASKED").request(kept, headers=headers).sent(url=url, headers=headers).head().data(b"{}").end()
     store = Store.open(url_in(folder), FEED)
@@ -73,7 +73,8 @@ async def test_the_provider_gets_the_same_bytes_headers_and_path(
     assert (done.returncode, done.stderr) == (0, b"")
     assert seen(entry) == ("POST", "/v1/chat/completions", "a=[1]&b={x}&c='", hashlib.sha256(body).hexdigest())
     assert entry.headers["authorization"] == fingerprint("Bearer sk-from-the-environment")
-    assert [entry.headers[name] for name in ("content-type", "x-odd", "x-none")] == ["text/x-odd", "it's $HOME \"x\"", ""]
+    sent = [entry.headers[name] for name in ("content-type", "x-odd", "x-none")]
+    assert sent == ["text/x-odd", 'it\'s $HOME "x"', ""]
 
 
 def seen(entry: Entry) -> tuple[str, str, str, str]:
