@@ -246,9 +246,7 @@ async def test_a_silence_lasts_as_long_as_todays_limit_at_the_speed_of_the_play(
     body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
     recording = Recording(
         id="SILENT",
-        asked=Asked(
-            "POST", "/v1/chat/completions", {}, Data.of(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
-        ),
+        asked=Asked("POST", "/v1/chat/completions", {}, Data.of(body)),
         calls=[call],
         providers={"p": Spoken("openai", timeouts=Timeouts(first_byte_s=2.0))},
         model=Treated("m"),
