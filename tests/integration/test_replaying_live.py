@@ -16,7 +16,7 @@ from services.recorder.store import Store
 from shared.contracts import Body
 from tests.fixtures.exchanges import Script, captured
 from tests.fixtures.gateway import Gateway, Setting, gateway
-from tests.fixtures.recording import FEED, record, url_in
+from tests.fixtures.recording import FEED, record
 
 PATH = "/v1/chat/completions"
 ASKED = b'{"model": "hello", "messages": [{"role": "user", "content": "hi"}], "temperature": 1}'
@@ -26,12 +26,12 @@ THEN = (
 
 
 @pytest.fixture(autouse=True)
-def _records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOONTIDE_RECORDS_URL", url_in(tmp_path))
+def _records(records_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", records_url)
     monkeypatch.setenv("MOONTIDE_HOME", str(tmp_path))
     monkeypatch.delenv("MOONSHOT_API_KEY", raising=False)
     script = Script("THEN").request(Body(data=ASKED, size=len(ASKED))).sent().head().data(THEN).end()
-    store = Store.open(url_in(tmp_path), FEED)
+    store = Store.open(records_url, FEED)
     record(store, captured([script.done(headers={"content-type": "application/json"})]))
     store.close()
 
