@@ -14,6 +14,7 @@ import click
 from services.cli import options
 from services.cli.exporting.places import STDERR, STDOUT, Folder, OneOutput, Place
 from services.cli.exporting.shapes import JSONL, Shape, curl_shape, har_shape, moonpalace_shape
+from services.cli.marked import checked
 from services.cli.records import records, records_url
 from services.cli.selecting import Wanted, filtered, named, the_wanted
 from shared.records.database import RecordsUnavailable
@@ -47,16 +48,21 @@ class Verdict:
 @click.option("-o", "--output", default=STDOUT, show_default=True, help="A file; stdout or stderr.")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="A folder: a file for each.")
 @click.option("--call", help="The provider's side of this call (c1, c2 …), not the client's.")
+@click.option("--marked", "marked_as", type=click.Choice(["good", "bad"]), help="Only those that are marked so.")
+@click.option("--tagged", multiple=True, help="Only those with this tag; with all of them, if repeated.")
 @click.option("--good", "category", flag_value="good", help="Mark it as a good case.")
 @click.option("--bad", "category", flag_value="bad", help="Mark it as a bad case.")
-@click.option("--tag", "tags", multiple=True, help="Mark it with this tag; may be repeated.")
+@click.option("--tag", "tags", multiple=True, callback=checked(TAG), help="Mark it with this tag; may be repeated.")
 @click.option("--escape-html", is_flag=True, help="With \\u003c for < and so on.")
 @click.option("--curl", "is_curl", is_flag=True, help="A curl command that asks the provider the same again.")
 @click.option("--har", "is_har", is_flag=True, help="An HTTP Archive (HAR 1.2).")
 @click.option("--jsonl", type=click.Choice(list(JSONL)), help="Lines of JSON for fine-tuning, or for the K2VV.")
 def export(file: str | None, output: str, directory: Path | None, **flags: Any) -> None:
     """Export exchanges: MoonPalace's JSON unless told otherwise."""
+    # MoonPalace's --good, --bad and --tag mark, so what chooses by marks has other names here than in `list`
+    # MoonPalace's --good, --bad and --tag mark, so what chooses by marks has other names here than in `list`
     verdict = Verdict(flags.pop("category"), flags.pop("tags"))
+    flags |= {"category": flags.pop("marked_as"), "tags": flags.pop("tagged")}
     shape = _shape(flags)
     wanted = _wanted(flags)
     place = _place(shape, wanted, output, directory)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import click
 
 from services.cli import options
+from services.cli.marked import checked
 from services.cli.records import exchange_called, records, records_url, telling
 from services.cli.selecting import named, the_one
 from shared.records.marks import CATEGORY, NOTE, TAG, Marking, Marks, marking
-
-LONGEST = 10_000  # characters of a note
-LONGEST_TAG = 200
 
 NOTHING_SAID = "say what you think of it: --good, --bad, --tag, --untag, --note or --clear"
 
@@ -20,9 +18,11 @@ NOTHING_SAID = "say what you think of it: --good, --bad, --tag, --untag, --note 
 @named
 @click.option("--good", "category", flag_value="good", help="A good case.")
 @click.option("--bad", "category", flag_value="bad", help="A bad case.")
-@click.option("--tag", "tags", multiple=True, help="Give it this tag; may be repeated.")
+@click.option("--tag", "tags", multiple=True, callback=checked(TAG), help="Give it this tag; may be repeated.")
 @click.option("--untag", "untags", multiple=True, help="Take this tag away; may be repeated.")
-@click.option("--note", "notes", multiple=True, help="Write this down beside it; may be repeated.")
+@click.option(
+    "--note", "notes", multiple=True, callback=checked(NOTE), help="Write this down beside it; may be repeated."
+)
 @click.option("--clear", "clears", is_flag=True, help="Forget all marks first.")
 def mark(
     file: str | None,
@@ -35,7 +35,8 @@ def mark(
 ) -> None:
     """Mark an exchange as good or bad, tag it, or note something about it."""
     kind, name = the_one(names)
-    _check(category, tags, untags, notes, clears)
+    if not (category or tags or untags or notes or clears):
+        raise click.UsageError(NOTHING_SAID)
     with records(file) as found:
         exchange = exchange_called(found, kind, name)
     with telling("marked"), marking(records_url(file)) as marks:
@@ -56,17 +57,6 @@ def told(marks: Marks) -> str:
     """Marks in one line: `bad  #tools  a note`."""
     said = [marks.category] if marks.category else []
     return "  ".join([*said, *(f"#{tag}" for tag in marks.tags), *marks.notes])
-
-
-def _check(
-    category: str | None, tags: tuple[str, ...], untags: tuple[str, ...], notes: tuple[str, ...], clears: bool
-) -> None:
-    if not (category or tags or untags or notes or clears):
-        raise click.UsageError(NOTHING_SAID)
-    for what, texts, longest in (("tag", tags, LONGEST_TAG), ("note", notes, LONGEST)):
-        for text in texts:
-            if not text.strip() or len(text) > longest or "\x00" in text:
-                raise click.UsageError(f"--{what}: a text of 1 to {longest} characters")
 
 
 def _clear(marks: Marking, id: str) -> None:

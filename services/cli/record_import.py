@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from services.cli import options
-from services.cli.importing.pasts import pasts
+from services.cli.importing.pasts import Skip, pasts
 from services.cli.importing.result import CannotImport
 from services.cli.loading import load_or_exit
 from services.cli.records import records_url, telling
 from services.recorder.imports import Past, id_of, take
-from shared.records.marks import TAG, marking
+from shared.records.marks import TAG, Unmarkable, marking
 
 TOLD_APART = 20  # of those that can't be taken
 
@@ -31,18 +31,23 @@ def import_(file: str | None, source: Path, blobs: Path | None) -> None:
         with telling():
             for fresh, taken in take(url, pasts(source, blobs, skipped.append), redact):
                 new, known = new + len(taken.new), known + taken.known
-                _mark(url, fresh)
+                _mark(url, fresh, skipped.append)
     except CannotImport as error:
         raise click.ClickException(str(error)) from None
-    for why in skipped[:TOLD_APART]:
-        click.echo(f"not taken: {why}", err=True)
-    if len(skipped) > TOLD_APART:
-        click.echo(f"not taken: {len(skipped) - TOLD_APART} more", err=True)
+    _tell(skipped)
     click.echo(f"{new} imported, {known} were there already, {len(skipped)} not taken")
     raise SystemExit(1 if skipped and not new and not known else 0)
 
 
-def _mark(url: str, fresh: list[Past]) -> None:
+def _tell(skipped: list[str]) -> None:
+    for why in skipped[:TOLD_APART]:
+        click.echo(f"not taken: {why}", err=True)
+    if len(skipped) > TOLD_APART:
+        click.echo(f"not taken: {len(skipped) - TOLD_APART} more", err=True)
+
+
+def _mark(url: str, fresh: list[Past], skip: Skip) -> None:
+    """An exchange whose tag can't be kept is there without it."""
     judged = [past for past in fresh if past.category or past.tags]
     if not judged:
         return
@@ -51,4 +56,7 @@ def _mark(url: str, fresh: list[Past]) -> None:
             if past.category is not None:
                 marks.categorise(id_of(past), "good" if past.category == "good" else "bad")
             for tag in past.tags:
-                marks.add(id_of(past), TAG, tag)
+                try:
+                    marks.add(id_of(past), TAG, tag)
+                except Unmarkable as error:
+                    skip(f"a tag of {id_of(past)}: {error}")

@@ -11,7 +11,7 @@ from services.cli import options
 from services.cli.loading import load_or_exit
 from services.cli.records import exchange_called, records
 from services.cli.replay import run_for
-from services.cli.replaying.recording import recording_of
+from services.cli.replaying.recording import Recording, recording_of
 from services.cli.replaying.scrubbing import SecretLeft, check_told, scrubbed
 from services.cli.replaying.stage import play
 from services.cli.replaying.written import write_test
@@ -29,20 +29,29 @@ def record_to_test(file: str | None, output: Path | None, **names: str | None) -
     settings = load_or_exit(file, services=[]).settings
     with records(file) as found:
         recording = recording_of(Whole.read(found, exchange_called(found, kind, name)), settings)
+    path = _path(output, recording)
     clean, notes = scrubbed(recording)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    played = run_for(play, clean)
+    click.echo(f"{path}\n{_write(path, clean)}")
+    for note in notes:
+        click.echo(f"left out: {note}", err=True)
+    click.echo("what was said is in it, word for word: read it before you share it", err=True)
+
+
+def _path(output: Path | None, recording: Recording) -> Path:
     path = output or Path(f"test_recorded_{recording.id.lower()}.py")
     if path.suffix != ".py" or not path.name.startswith("test_"):
         raise click.UsageError(f"-o {path}: pytest collects test_….py")
+    return path
+
+
+def _write(path: Path, clean: Recording) -> Path:
+    """Plays it, and writes what comes out as the expectation; the data's path."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    played = run_for(play, clean)
     try:
         check_told(played.told)
-        data = write_test(path, clean, played)
+        return write_test(path, clean, played)
     except SecretLeft as error:
         raise click.ClickException(f"nothing was written: {error}") from None
     except OSError as error:
         raise click.ClickException(f"can't write {error.filename or path}: {error.strerror}") from None
-    click.echo(f"{path}\n{data}")
-    for note in notes:
-        click.echo(f"left out: {note}", err=True)
-    click.echo("what was said is in it, word for word: read it before you share it", err=True)

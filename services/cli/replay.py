@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -25,7 +26,10 @@ from shared.records.exports.whole import Whole
 from shared.records.told import Told, told
 
 WIDE = 160  # columns, where the output is no terminal
+FIRST_ERROR = 400
 LIVE_ONLY = ("url", "provider", "model", "params", "key")
+
+Ask = Callable[[str], Account]  # once more; what the answer is called
 
 
 @click.command()
@@ -48,25 +52,37 @@ def replay(file: str | None, times: int, as_json: bool, **flags: Any) -> None:
     """
     kind, name = the_one(flags)
     _check(flags)
+    settings = load_or_exit(file, services=[]).settings
     with records(file) as found:
         whole = Whole.read(found, exchange_called(found, kind, name))
-        settings = load_or_exit(file, services=[]).settings
-        then = _then(whole)
-        recording = recording_of(whole, settings) if flags["recorded"] else None
-        asked = asked_of(whole)
+        then, ask = _then(whole), (_recorded if flags["recorded"] else _live)(whole, settings, flags)
     is_well = True
-    for number in range(times):
-        if recording is not None:
-            now = _played(recording, None if flags["fast"] else flags["speed"] or 1.0)
-            is_well = is_same(then, now) and is_well
-        else:
-            url = (flags["url"] or running_gateway(settings.home) or _url(settings)).rstrip("/").removesuffix("/v1")
-            changes = changes_of([*([f"model={flags['model']}"] if flags["model"] else []), *flags["params"]])
-            again = asked_again(asked, changes, flags["provider"], key_for(url, flags["key"], os.environ))
-            now = run_for(send, url, again, f"now {number + 1}" if times > 1 else "now")
-            is_well = (now.status or 0) < 400 and now.told.is_well and is_well
-        _show(then, now, as_json, is_recorded=recording is not None)
+    for number in range(1, times + 1):
+        now = ask(f"now {number}" if times > 1 else "now")
+        is_well = (is_same(then, now) if flags["recorded"] else _is_well(now)) and is_well
+        _show(then, now, as_json, is_recorded=flags["recorded"])
     raise SystemExit(0 if is_well else 1)
+
+
+def _recorded(whole: Whole, settings: Settings, flags: dict[str, Any]) -> Ask:
+    """Raises NotFound where there is nothing to play."""
+    recording = recording_of(whole, settings)
+    speed = None if flags["fast"] else flags["speed"] or 1.0
+    return lambda title: _played(recording, speed, title)
+
+
+def _live(whole: Whole, settings: Settings, flags: dict[str, Any]) -> Ask:
+    """Raises NotFound where the request's bytes are gone."""
+    url = (flags["url"] or running_gateway(settings.home) or _url(settings)).rstrip("/").removesuffix("/v1")
+    changes = changes_of(flags["params"])
+    if flags["model"]:
+        changes.insert(0, ("model", flags["model"]))
+    again = asked_again(asked_of(whole), changes, flags["provider"], key_for(url, flags["key"], os.environ))
+    return lambda title: run_for(send, url, again, title)
+
+
+def _is_well(now: Account) -> bool:
+    return (now.status or 0) < FIRST_ERROR and now.told.is_well
 
 
 def _check(flags: dict[str, Any]) -> None:
@@ -101,14 +117,14 @@ def _then(whole: Whole) -> Account:
     )
 
 
-def _played(recording: Recording, speed: float | None) -> Account:
+def _played(recording: Recording, speed: float | None, title: str) -> Account:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # what it meets is shown below
     played: Played = run_for(play, recording, speed)
     if len(played.asked) != len(recording.calls):
         made, then = len(played.asked), len(recording.calls)
         click.echo(f"calls to providers: {then} then, {made} now", err=True)
     return Account(
-        title="now",
+        title=title,
         status=played.status,
         told=played.told,
         outcome=played.outcome,

@@ -95,9 +95,6 @@ class Filing:
             old = old.where(columns.at < requested_before)
         return list(self._connection.scalars(old))
 
-    def count(self) -> int:
-        return self._connection.scalar(select(func.count()).select_from(EXCHANGES)) or 0
-
     def known(self, ids: Sequence[str]) -> list[str]:
         """Those that the records have."""
         return [id for id, known in self._known(ids).items() if known.state is not None]

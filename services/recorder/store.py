@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import TypeVar
 
 import structlog
@@ -20,7 +19,7 @@ from services.recorder.sharing import Sharing, Stretch
 from services.recorder.statements import EXCHANGES, PENDING, POSITIONS, Statements
 from services.recorder.writing import Writing
 from shared.records.database import BUSY_TIMEOUT_S, RecordsUnavailable, open_writer, unavailable
-from shared.records.space import give_back, used_bytes
+from shared.records.space import exchanges_past, give_back, used_bytes
 
 EXPIRED_AT_ONCE = 2000  # exchanges deleted in one transaction, so that writing waits for a moment only
 
@@ -155,12 +154,8 @@ class Store:
         """Deletes some of the oldest exchanges where the records take more than that; how many."""
 
         def work(connection: Connection) -> int:
-            used = used_bytes(connection)
-            if used <= keep_bytes:
-                return 0
-            filing = Filing(connection, self._statements, self._redaction)
-            share = ceil(filing.count() * (used - keep_bytes) / used)
-            return self._delete_oldest(connection, min(share, EXPIRED_AT_ONCE))
+            past = exchanges_past(connection, keep_bytes)
+            return self._delete_oldest(connection, min(past, EXPIRED_AT_ONCE)) if past else 0
 
         return self._transaction(work)
 

@@ -42,6 +42,7 @@ class Filter:
     errors: bool = False
     since: float | None = None  # Unix seconds
     until: float | None = None
+    below: int | None = None  # numbers lower than this one: where a batch before it ended
     predicate: Predicate | None = None
 
     def __bool__(self) -> bool:
@@ -64,12 +65,18 @@ class Filter:
             yield columns.path.like("%/chat/completions%")
         if self.errors:
             yield or_(columns.status >= FIRST_ERROR, columns.error_message.is_not(None), columns.outcome.in_(FAILED))
+        yield from self._bounds()
+        if self.predicate is not None and self.predicate.where is not None:
+            yield self.predicate.where
+
+    def _bounds(self) -> Iterator[ColumnElement[bool]]:
+        columns = EXCHANGES.c
         if self.since is not None:
             yield columns.at >= self.since
         if self.until is not None:
             yield columns.at < self.until
-        if self.predicate is not None and self.predicate.where is not None:
-            yield self.predicate.where
+        if self.below is not None:
+            yield columns.number < self.below
 
 
 def scan(connection: Connection, which: Filter, columns: Sequence[ColumnElement[Any]]) -> Iterator[Sequence[Any]]:

@@ -20,7 +20,27 @@ CATEGORY: Name = "category"
 TAG: Name = "tag"
 NOTE: Name = "note"
 
+LONGEST_BYTES = {CATEGORY: 10, TAG: 400, NOTE: 2400}
+"""In UTF-8. They are part of the table's key, and a key of Postgres takes 2,704 bytes at most, the id included."""
+
 MARKS = Table.metadata.tables[str(Mark.__tablename__)]
+
+
+class Unmarkable(ValueError):
+    """Nothing that can be said of an exchange; the text says why, and what could be."""
+
+
+def check(name: Name, value: str) -> None:
+    """Raises Unmarkable."""
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if not value.strip() or "\0" in value or not _is_unicode(value):
+        raise Unmarkable(f"a {name} must hold something, and no NUL or lone surrogate")
+    if size > LONGEST_BYTES[name]:
+        raise Unmarkable(f"a {name} takes {LONGEST_BYTES[name]} bytes at most, this one has {size}")
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @dataclass(frozen=True)
@@ -39,8 +59,9 @@ def marks_of(connection: Connection, exchange_id: str) -> Marks:
 def marks_of_all(connection: Connection, exchange_ids: Sequence[str]) -> dict[str, Marks]:
     """The marks of those that have any."""
     query = select(MARKS.c.exchange_id, MARKS.c.name, MARKS.c.value).where(MARKS.c.exchange_id.in_(exchange_ids))
+    ordered = query.order_by(MARKS.c.at, MARKS.c.value).execution_options(stream_results=False)
     said: dict[str, dict[str, tuple[str, ...]]] = {}
-    for id, name, value in connection.execute(query.order_by(MARKS.c.at, MARKS.c.value)):
+    for id, name, value in connection.execute(ordered):
         of_it = said.setdefault(id, {CATEGORY: (), TAG: (), NOTE: ()})
         of_it[name] = (*of_it.get(name, ()), value)
     return {id: Marks(next(iter(of_it[CATEGORY][-1:]), None), of_it[TAG], of_it[NOTE]) for id, of_it in said.items()}
@@ -59,7 +80,8 @@ class Marking:
         self.add(exchange_id, CATEGORY, category)
 
     def add(self, exchange_id: str, name: Name, value: str) -> None:
-        """Said twice, it is still one mark, from the first time."""
+        """Said twice, it is still one mark, from the first time. Raises Unmarkable."""
+        check(name, value)
         row: dict[str, Any] = {"exchange_id": exchange_id, "name": name, "value": value}
         here = (MARKS.c.exchange_id == exchange_id, MARKS.c.name == name, MARKS.c.value == value)
         if self._connection.execute(select(MARKS.c.at).where(*here)).first() is None:

@@ -15,6 +15,7 @@ from shared.records.database import open_reader, unavailable
 from shared.records.filters import Filter, scan
 from shared.records.marks import Marks, marks_of, marks_of_all
 from shared.records.names import CALLS, EXCHANGES, TOOL_CALLS, Kind, meanings
+from shared.records.space import exchanges_past
 from shared.records.tables import Body, Event, Table
 
 ROWS_AT_ONCE = 500  # exchanges that are read by their numbers in one statement
@@ -76,7 +77,7 @@ class Records:
         """By number, id or its beginning, completion id, or the provider's request id. `last` is the newest."""
         for meaning in meanings(name, kind):
             query = select(EXCHANGES).where(meaning).order_by(EXCHANGES.c.number.desc())
-            found = list(self._rows(query.limit(SHOWN)))
+            found = self._few(query.limit(SHOWN))
             if len(found) > 1:
                 names = ", ".join(f"{row['number']} ({row['id']})" for row in found)
                 raise NotFound(f"{name!r} fits several exchanges: {names}")
@@ -92,17 +93,17 @@ class Records:
 
     def calls(self, id: str) -> list[Row]:
         """The calls of an exchange to providers, in order."""
-        found = self._rows(select(CALLS).where(CALLS.c.exchange_id == id))
+        found = self._few(select(CALLS).where(CALLS.c.exchange_id == id))
         return sorted(found, key=lambda row: (len(row["call"]), row["call"]))
 
     def events(self, id: str) -> list[Row]:
-        return list(self._rows(select(EVENTS).where(EVENTS.c.exchange_id == id).order_by(EVENTS.c.seq)))
+        return self._few(select(EVENTS).where(EVENTS.c.exchange_id == id).order_by(EVENTS.c.seq))
 
     def tool_calls(self, id: str) -> list[Row]:
         """The tool calls of its answers, in order."""
         columns = TOOL_CALLS.c
         query = select(TOOL_CALLS).where(columns.exchange_id == id)
-        return list(self._rows(query.order_by(columns.call, columns.choice, columns.number)))
+        return self._few(query.order_by(columns.call, columns.choice, columns.number))
 
     def marks(self, id: str) -> Marks:
         """What somebody thinks of an exchange."""
@@ -116,8 +117,17 @@ class Records:
 
     def parts(self, id: str) -> dict[str, Part]:
         """Everything that either side sent, by name: `client.request`, `c1.raw` …"""
-        rows = {row["part"]: row for row in self._rows(select(BODIES).where(BODIES.c.exchange_id == id))}
+        rows = {row["part"]: row for row in self._few(select(BODIES).where(BODIES.c.exchange_id == id))}
         return {name: _part(row, rows.get(row["same_as"], row)) for name, row in rows.items()}
+
+    def exchanges_past(self, keep_bytes: int) -> int:
+        """About how many are too many for that size."""
+        with unavailable():
+            return exchanges_past(self._connection, keep_bytes)
+
+    def _few(self, query: Select[Any]) -> list[Row]:
+        """The rows of one exchange, at once: a cursor on the server would cost more than they do."""
+        return list(self._rows(query.execution_options(stream_results=False)))
 
     def _rows(self, query: Select[Any]) -> Iterator[Row]:
         with unavailable(), self._connection.execute(query) as found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from math import ceil
 
 from sqlalchemy import Connection, Engine, text
 
@@ -17,6 +18,15 @@ def used_bytes(connection: Connection) -> int:
         return int(connection.scalar(text(_POSTGRES_BYTES)) or 0)
     size, pages, free = (_pragma(connection, name) for name in ("page_size", "page_count", "freelist_count"))
     return size * (pages - free)
+
+
+def exchanges_past(connection: Connection, keep_bytes: float) -> int:
+    """About how many must go until the records take no more than that, if all are equally large."""
+    used = used_bytes(connection)
+    if used <= keep_bytes:
+        return 0
+    count = int(connection.scalar(text("SELECT count(*) FROM exchanges")) or 0)
+    return ceil(count * (used - keep_bytes) / used)
 
 
 def give_back(connection: Connection) -> bool:

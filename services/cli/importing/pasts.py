@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from shared.ids import is_id
 from shared.records.answers import understood
 
 SQLITE = b"SQLite format 3\0"
-MOONPALACE, KIMI_PROXY = "moonshot_requests", "logs"
+MOONPALACE, KIMI_PROXY, KIMI_PROXY_FIRST = "moonshot_requests", "logs", "request_logs"
+MIGRATED = "legacy-"  # kimi-proxy's own copy of a row of its first table, with the time of copying
 DIALECTS = {"anthropic": "anthropic_messages", "responses": "openai_responses", "messages": "anthropic_messages"}
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 Row = dict[str, Any]
 Skip = Callable[[str], None]
+Reader = Callable[[Row], Past | None]
 
 
 def pasts(path: Path, blobs: Path | None, skip: Skip) -> Iterator[Past]:
@@ -47,24 +49,35 @@ def _database(path: Path, blobs: Path | None, skip: Skip) -> Iterator[Past]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if MOONPALACE in tables:
-                yield from _each(connection, MOONPALACE, _moonpalace, skip)
-            elif KIMI_PROXY in tables:
-                root = blobs or path.parent / "logs"
-                yield from _each(connection, KIMI_PROXY, lambda row: _kimi_proxy(row, root), skip)
-            else:
-                what = "neither MoonPalace's table moonshot_requests nor kimi-proxy's table logs"
+            readers = _readers(tables, blobs or path.parent / "logs")
+            if not readers:
+                what = "neither MoonPalace's table moonshot_requests nor kimi-proxy's logs or request_logs"
                 raise CannotImport(f"{path} has {what}")
+            for table, reader in readers.items():
+                yield from _each(connection, table, reader, skip)
     except sqlite3.Error as error:
         raise CannotImport(f"{path} can't be read: {error}") from None
 
 
-def _each(connection: sqlite3.Connection, table: str, reader: Callable[[Row], Past], skip: Skip) -> Iterator[Past]:
+def _readers(tables: set[str], root: Path) -> dict[str, Reader]:
+    if MOONPALACE in tables:
+        return {MOONPALACE: _moonpalace}
+    readers: dict[str, Reader] = {
+        KIMI_PROXY_FIRST: _kimi_proxy_first,
+        KIMI_PROXY: lambda row: _kimi_proxy(row, root, KIMI_PROXY_FIRST in tables),
+    }
+    return {table: reader for table, reader in readers.items() if table in tables}
+
+
+def _each(connection: sqlite3.Connection, table: str, reader: Reader, skip: Skip) -> Iterator[Past]:
     for row in connection.execute(f"SELECT * FROM {table} ORDER BY id"):  # noqa: S608 - a constant
         try:
-            yield reader(dict(row))
+            past = reader(dict(row))
         except (ValueError, KeyError, TypeError, OSError) as error:
             skip(f"row {row['id']}: {error}")
+        else:
+            if past is not None:
+                yield past
 
 
 def _moonpalace(row: Row) -> Past:
@@ -93,13 +106,36 @@ def _moonpalace(row: Row) -> Past:
     )
 
 
-def _kimi_proxy(row: Row, root: Path) -> Past:
+def _kimi_proxy_first(row: Row) -> Past:
+    """The table of its first version, which held the bodies itself, as JSON texts."""
+    return Past(
+        key=f"kimi-proxy {MIGRATED}{row['id']} {row['timestamp']}",
+        at=_utc(row["timestamp"]),
+        method=row["method"],
+        path=row["url"],
+        dialect=_dialect(row["url"]),
+        model=row["model"],
+        provider="kimi-proxy",
+        status=row["status_code"],
+        request=_said(row["request_body"]) or b"",
+        response=_said(row["response_body"]) or b"",
+        sent=_said(row.get("provider_request_body")),
+        answered=_said(row.get("provider_response_body")),
+        request_headers={"content-type": "application/json"},
+        response_headers={"content-type": "application/json"},
+    )
+
+
+def _kimi_proxy(row: Row, root: Path, has_first: bool) -> Past | None:
+    """None: the row is a copy of one in the first table, which is there itself."""
+    if has_first and str(row["request_id"]).startswith(MIGRATED):
+        return None
     parts = {name: _blob(root, row[f"{name}_path"]) for name in ("request", "response", "provider_request")}
     answered = _blob(root, row["provider_response_path"])
     format = (row["client_format"] or "").lower()
     return Past(
         key=f"kimi-proxy {row['request_id']} {row['id']}",
-        at=datetime.fromisoformat(row["timestamp"].replace("Z", "+00:00")).timestamp(),
+        at=_utc(row["timestamp"]),
         method=row["method"],
         path=row["url"],
         dialect=next((dialect for name, dialect in DIALECTS.items() if name in format), "openai_chat"),
@@ -199,6 +235,18 @@ def _body(raw: msgspec.Raw) -> bytes:
     """A text is the body itself; anything else is JSON, which the indentation has spaced out."""
     value = msgspec.json.decode(raw)
     return value.encode() if isinstance(value, str) else msgspec.json.format(bytes(raw), indent=-1)
+
+
+def _said(text: str | None) -> bytes | None:
+    """What a JSON text holds: a text is the body itself, `null` is none."""
+    value = msgspec.json.decode(text) if text else None
+    return value.encode() if isinstance(value, str) else text.encode() if text and value is not None else None
+
+
+def _utc(text: str) -> float:
+    """Of a time that says its zone, or else means UTC, as SQLite's `datetime('now')`."""
+    at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _headers(text: str | None) -> dict[str, str]:

@@ -26,6 +26,7 @@ class Player:
     def __init__(self, calls: list[Answered], speed: float | None) -> None:
         self.asked: list[str] = []  # by whom each call was made: the provider's name
         self.url = ""
+        self.spent = anyio.Event()  # everything that was recorded has been said
         self._calls = calls
         self._speed = speed
 
@@ -49,12 +50,17 @@ class Player:
             return web.json_response(OVER, status=400)
         call = self._calls[len(self.asked) - 1]
         await self._wait(call.first_byte_s)
-        if call.ending == "unanswered":
-            _cut(http)
-            return web.Response()
-        return await self._play(http, call)
+        try:
+            if call.ending == "unanswered":
+                _cut(http)
+                return web.Response()
+            return await self._play(http, call)
+        finally:
+            self._played()
 
     async def _play(self, http: web.Request, call: Answered) -> web.StreamResponse:
+        if call.is_unheard:
+            await self._say_no_more()
         response = web.StreamResponse(status=call.status, headers=self._headers(call))
         await response.prepare(http)
         played_us = 0
@@ -62,11 +68,22 @@ class Player:
             await self._wait((piece.at_us - played_us) / 1e6)
             played_us = piece.at_us
             await response.write(piece.data.bytes)
-        if call.ending == "broken":
+        if call.ending == "silent":
+            await self._say_no_more()
+        elif call.ending == "broken":
             _cut(http)
         else:
             await response.write_eof()
         return response
+
+    async def _say_no_more(self) -> None:
+        """Until the other side has had enough of it; the end of the play ends this too."""
+        self._played()
+        await anyio.sleep_forever()
+
+    def _played(self) -> None:
+        if len(self.asked) >= len(self._calls):
+            self.spent.set()
 
     async def _wait(self, recorded_s: float) -> None:
         await anyio.sleep(0.0 if self._speed is None else max(0.0, recorded_s) / self._speed)

@@ -10,14 +10,20 @@ import msgspec
 
 from shared.config import Model, Provider, Settings, decide, plain_name
 from shared.config.settings import ProviderKind
-from shared.contracts import RepairSettings, RepeatSettings
+from shared.contracts import RepairSettings, RepeatSettings, Timeouts
 from shared.records.blobs import Chunks
 from shared.records.exports.whole import Side, Whole
 from shared.records.queries import NotFound, Row
 from shared.records.told import Told, told
 
-Ending = Literal["complete", "broken", "unanswered"]
-"""How the player ends a call: in order, by cutting the connection, or by cutting it before any answer."""
+Ending = Literal["complete", "broken", "unanswered", "silent"]
+"""How the player ends a call: in order, by cutting the connection, by cutting it before any answer, or not at all: it
+says nothing more, as a provider whose time was up, or that was called off."""
+
+TIMEOUTS = frozenset({"provider_first_byte_timeout", "provider_idle_timeout", "provider_total_timeout"})
+CLIENT_LEFT = "Cancelled by client:"  # how the account of such an exchange begins
+CALLED_OFF = frozenset({"cancelled", "stopped"})
+LAST_EVENTS = (b"data: [DONE]", b'data: {"type":"message_stop"}')
 
 NOT_SENT = frozenset(
     {"host", "content-length", "connection", "accept-encoding", "transfer-encoding", "content-encoding", "expect"}
@@ -71,6 +77,11 @@ class Answered(msgspec.Struct, frozen=True, omit_defaults=True):
     first_byte_s: float = 0.0
     pieces: list[Piece] = []
 
+    @property
+    def is_unheard(self) -> bool:
+        """Nothing ever came, and nobody hung up either."""
+        return self.ending == "silent" and not (self.headers or self.pieces)
+
 
 class Spoken(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a provider is spoken to: what of its settings shapes an answer."""
@@ -78,6 +89,7 @@ class Spoken(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: ProviderKind
     continues: bool | None = None
     version: Literal["2023-06-01", "2026-10-21"] = "2023-06-01"
+    timeouts: Timeouts = Timeouts()
 
 
 class Treated(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -100,6 +112,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     force_stream: bool
     status: int | None  # that the client got then
     told: Told  # what the client was told then
+    left: bool = False  # the client went away before the answer's end
     format: Literal["moontide-recording.v1"] = "moontide-recording.v1"
 
 
@@ -119,6 +132,7 @@ def recording_of(whole: Whole, settings: Settings) -> Recording:
         force_stream=settings.ingress.force_stream,
         status=whole.exchange["status"],
         told=told(response.data, response.content_type) if response else Told(),
+        left=(whole.exchange["error_message"] or "").startswith(CLIENT_LEFT),
     )
 
 
@@ -144,7 +158,7 @@ def _answered(side: Side) -> Answered:
     row, response = side.row, side.response
     answered = response is not None or bool(row["response_headers"])
     if not answered:
-        return Answered(side.name, row["provider"] or "", row["model"], "unanswered")
+        return Answered(side.name, row["provider"] or "", row["model"], _ending(side, is_answered=False))
     headers = _without(side.response_headers, NOT_ANSWERED)
     if response is not None and response.content_type:
         headers["content-type"] = response.content_type
@@ -152,7 +166,7 @@ def _answered(side: Side) -> Answered:
         call=side.name,
         provider=row["provider"] or "",
         model=row["model"],
-        ending="broken" if row["outcome"] == "broken" else "complete",
+        ending=_ending(side, is_answered=True),
         status=row["status"] or 200,
         headers=headers,
         first_byte_s=row["first_byte_s"] or 0.0,
@@ -160,10 +174,20 @@ def _answered(side: Side) -> Answered:
     )
 
 
+def _ending(side: Side, is_answered: bool) -> Ending:
+    outcome, fault = side.row["outcome"], side.row["error_code"]
+    is_whole = side.response_bytes.rstrip().endswith(LAST_EVENTS)
+    if fault in TIMEOUTS or (outcome in CALLED_OFF and not is_whole):
+        return "silent"
+    if not is_answered:
+        return "unanswered"
+    return "broken" if outcome in ("broken", "lost", None) and not is_whole else "complete"
+
+
 def _spoken(call: Row, whole: Whole, settings: Settings) -> Spoken:
     """As configured; a provider that is configured no more, by what is left of it."""
     provider = settings.providers.get(call["provider"]) or Provider(kind=_kind(call, whole))
-    return Spoken(provider.kind, provider.continues, provider.version)
+    return Spoken(provider.kind, provider.continues, provider.version, provider.timeouts)
 
 
 def _kind(call: Row, whole: Whole) -> ProviderKind:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 import anyio
@@ -20,7 +19,7 @@ from services.sentinel.main import sentinel as run_sentinel
 from services.upstream.main import upstream as run_upstream
 from shared.bus.memory import MemoryBus, MemoryServer
 from shared.config import CircuitPolicy, Ingress, Model, Provider, Retry, Settings, Sink, Target
-from shared.contracts import Done, decode
+from shared.contracts import Done, Timeouts, decode
 from shared.records.told import Told, told
 from shared.secrets import Secret, Secrets
 from shared.subjects import Subjects
@@ -28,6 +27,9 @@ from shared.subjects import Subjects
 KEY = "env:MOONTIDE_REPLAYED_KEY"  # a reference: the player takes any key
 READY_WITHIN_S = 10.0
 PATIENCE_S = 60.0  # beyond what the recording takes
+HURRIED_S = 1.0  # until a provider that says nothing more is given up, when there is no waiting
+LINGERS_S = 0.3  # until a client leaves that left then: what was said comes through meanwhile
+LEFT = 499  # the status of an exchange whose client left before it got any
 PATIENT = CircuitPolicy(failures=1_000_000)
 NOBODY = "player"  # the provider of a recording that names none
 
@@ -59,13 +61,16 @@ async def play(recording: Recording, speed: float | None = None) -> Played:
         stack.callback(tasks.cancel_scope.cancel)
         player = await stack.enter_async_context(Player(recording.calls, speed).playing())
         server = MemoryServer(subjects, tasks)
-        settings = _settings(recording, player.url, hurries=speed is None)
+        settings = _settings(recording, player.url, speed)
         listening = await _services(stack, server, settings)
-        answer = await _ask(listening.url, recording, _limit_s(recording, speed))
+        answer = await _ask(listening.url, recording, player, _limit_s(recording, speed))
         await listening.worker.bus.flush()
         done = await _done(server, subjects)
         return Played(
-            **answer,
+            status=answer.status,
+            content_type=answer.content_type,
+            body=bytes(answer.body),
+            was_cut=answer.was_cut,
             asked=player.asked,
             first_byte_s=done.first_byte_s if done else None,
             total_s=done.total_s if done else None,
@@ -91,10 +96,10 @@ def _say_nothing(*_: object) -> None:
     """The account of a request that is played is nobody's business."""
 
 
-def _settings(recording: Recording, url: str, hurries: bool) -> Settings:
+def _settings(recording: Recording, url: str, speed: float | None) -> Settings:
     """As many calls as were recorded, to whom they were made, and no limits."""
     made = Counter(call.provider or NOBODY for call in recording.calls)
-    pause = {"base_s": 0.0, "cap_s": 0.0} if hurries else {}
+    pause = {"base_s": 0.0, "cap_s": 0.0} if speed is None else {}
     providers = {}
     for name, count in made.items():
         spoken = recording.providers.get(name)
@@ -106,6 +111,7 @@ def _settings(recording: Recording, url: str, hurries: bool) -> Settings:
             api_key=KEY,
             retry=Retry(attempts=count, budget=1.0, **pause),
             circuit=PATIENT,
+            timeouts=_timeouts(recording, name, speed),
         )
     return Settings(
         records=(Sink(url="sqlite:////nowhere"),),  # nobody records
@@ -113,6 +119,17 @@ def _settings(recording: Recording, url: str, hurries: bool) -> Settings:
         providers=providers,
         models={recording.model.name or "*": _model(recording)},
     )
+
+
+def _timeouts(recording: Recording, name: str, speed: float | None) -> Timeouts:
+    """Where a provider fell silent: today's at the recording's speed, or no longer than it takes to tell."""
+    spoken = recording.providers.get(name)
+    given = spoken.timeouts if spoken else Timeouts()
+    if not any(call.ending == "silent" and (call.provider or NOBODY) == name for call in recording.calls):
+        return Timeouts()
+    if speed is None:
+        return Timeouts(first_byte_s=HURRIED_S, idle_s=HURRIED_S)
+    return Timeouts(first_byte_s=given.first_byte_s / speed, idle_s=given.idle_s / speed, total_s=given.total_s / speed)
 
 
 def _model(recording: Recording) -> Model:
@@ -131,9 +148,35 @@ def _model(recording: Recording) -> Model:
     )
 
 
-async def _ask(url: str, recording: Recording, limit_s: float) -> dict[str, Any]:
+@dataclass
+class _Answer:
+    """What has come so far."""
+
+    status: int = LEFT
+    content_type: str | None = None
+    body: bytearray = field(default_factory=bytearray)
+    was_cut: bool = False
+
+
+async def _ask(url: str, recording: Recording, player: Player, limit_s: float) -> _Answer:
+    """As the client did, who leaves where that one left."""
+    answer = _Answer()
+    async with anyio.create_task_group() as tasks:
+        if recording.left:
+            tasks.start_soon(_leave, player, tasks.cancel_scope)
+        await _listen(url, recording, answer, limit_s)
+        tasks.cancel_scope.cancel()
+    return answer
+
+
+async def _leave(player: Player, asking: anyio.CancelScope) -> None:
+    await player.spent.wait()
+    await anyio.sleep(LINGERS_S)
+    asking.cancel()
+
+
+async def _listen(url: str, recording: Recording, answer: _Answer, limit_s: float) -> None:
     asked = recording.asked
-    body, was_cut = bytearray(), False
     timeout = aiohttp.ClientTimeout(total=limit_s)
     skipped = ("User-Agent", "Accept", "Content-Type")
     async with (
@@ -146,13 +189,12 @@ async def _ask(url: str, recording: Recording, limit_s: float) -> dict[str, Any]
             allow_redirects=False,
         ) as response,
     ):
+        answer.status, answer.content_type = response.status, response.headers.get("Content-Type")
         try:
             async for piece in response.content.iter_any():
-                body += piece
+                answer.body += piece
         except aiohttp.ClientPayloadError:
-            was_cut = True
-        content_type = response.headers.get("Content-Type")
-        return {"status": response.status, "content_type": content_type, "body": bytes(body), "was_cut": was_cut}
+            answer.was_cut = True
 
 
 async def _done(server: MemoryServer, subjects: Subjects) -> Done | None:
@@ -170,7 +212,10 @@ def _limit_s(recording: Recording, speed: float | None) -> float:
     """What the recording takes, and patience."""
     if speed is None:
         return PATIENCE_S
-    return PATIENCE_S + sum(call.first_byte_s + _length_s(call.pieces) for call in recording.calls) / speed
+    silent = [call.provider for call in recording.calls if call.ending == "silent"]
+    quiet_s = sum(one.first_byte_s + one.idle_s for one in (_timeouts(recording, name or NOBODY, 1) for name in silent))
+    spoken_s = sum(call.first_byte_s + _length_s(call.pieces) for call in recording.calls)
+    return PATIENCE_S + (spoken_s + quiet_s) / speed
 
 
 def _length_s(pieces: list[Piece]) -> float:

@@ -7,6 +7,8 @@ import os
 import shlex
 import sqlite3
 import stat
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,12 @@ from haralyzer import HarParser
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
+from services.cli import cleanup
 from services.cli.main import main
 from services.recorder.store import Store
 from shared.contracts import Body
 from tests.fixtures.exchanges import Script, captured, plain
-from tests.fixtures.recording import FEED, record, url_in
+from tests.fixtures.recording import FEED, record
 
 TOOLS = b'"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]'
 ASKED = b'{"model":"kimi-k2","messages":[{"role":"user","content":"it\'s $HOME <b>"}],"thinking":{},%s}' % TOOLS
@@ -41,8 +44,8 @@ def asking(id: str, body: bytes = ASKED) -> Script:
 
 
 @pytest.fixture
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    url = url_in(tmp_path)
+def records(records_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    url = records_url
     monkeypatch.setenv("MOONTIDE_RECORDS_URL", url)
     monkeypatch.setenv("MOONTIDE_HOME", str(tmp_path))
     store = Store.open(url, FEED)
@@ -54,6 +57,25 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def exported(*arguments: str) -> list[str]:
+    """The ids of what is chosen, in order."""
+    lines = run("export", "--har", *arguments).stdout
+    sides = [entry["_moontide"] for entry in json.loads(lines)["log"]["entries"]]
+    return sorted(side["exchange"] for side in sides if side["side"] == "client")
+
+
+@pytest.mark.usefixtures("records")
+class TestMarks:
+    def test_a_note_is_as_long_as_it_may_be_on_every_database(self) -> None:
+        long = os.urandom(1200).hex()  # nothing that a database could make shorter
+
+        assert run("mark", "ASKING", "--note", long).exit_code == 0
+        refused = run("mark", "ASKING", "--note", long + "x")
+
+        assert refused.exit_code == 2
+        assert "a note takes 2400 bytes at most, this one has 2401" in refused.stderr
 
 
 @pytest.mark.usefixtures("records")
@@ -69,6 +91,24 @@ class TestExport:
         assert set(document["request"]) == {"url", "header", "body"}
         assert document["request"]["body"] == json.loads(ASKED)
         assert (document["category"], document["tags"]) == ("badcase", ["x"])
+
+    def test_marks_choose(self) -> None:
+        run("mark", "ASKING", "--bad", "--tag", "x", "--tag", "y")
+        run("mark", "SAME", "--good", "--tag", "x")
+
+        assert exported("--marked", "bad") == ["ASKING"]
+        assert exported("--tagged", "x") == ["ASKING", "SAME"]
+        assert exported("--tagged", "x", "--tagged", "y") == ["ASKING"]
+        assert run("export", "--tagged", "none").exit_code == 1
+
+    def test_what_marks_chose_can_be_marked_on_the_way(self) -> None:
+        run("mark", "ASKING", "--bad")
+
+        assert exported("--marked", "bad", "--tag", "seen") == exported("--tagged", "seen") == ["ASKING"]
+
+    @pytest.mark.parametrize("tag", ["", "月" * 134, "a\0b"])
+    def test_a_tag_that_cannot_be_kept_is_wrong_usage(self, tag: str) -> None:
+        assert run("export", "ASKING", "--tag", tag).exit_code == 2
 
     def test_a_verdict_stays_with_the_exchange(self) -> None:
         run("export", "ASKING", "--good", "--tag", "x")
@@ -186,10 +226,26 @@ def kimi_proxy(folder: Path) -> Path:
     return folder / "logs.db"
 
 
+def kimi_proxys_first_table(path: Path) -> None:
+    """Beside the second one, which has copies of its rows; one row can't be read."""
+    bodies = ("request_body", "response_body", "provider_request_body", "provider_response_body")
+    with sqlite3.connect(path) as database:
+        columns = ", ".join(f"{name} TEXT" for name in ("timestamp", "method", "url", "model", *bodies))
+        database.execute(f"CREATE TABLE request_logs (id INTEGER PRIMARY KEY, status_code INTEGER, {columns})")
+        for id, at in ((1, "2025-01-02T03:04:05.678Z"), (2, "2025-01-02 03:04:05"), (3, "no time")):
+            said = (ASKED.decode(), ANSWER.decode(), "null", json.dumps("data: [DONE]\n\n"))
+            values = (id, 200, at, "POST", "/v1/chat/completions", f"old-{id}", *said)
+            database.execute(f"INSERT INTO request_logs VALUES ({','.join('?' * len(values))})", values)
+        database.execute("INSERT INTO logs (id, request_id, timestamp) VALUES (9, 'legacy-1', '2025-03-02T03:04:05Z')")
+    database.close()
+
+
 class TestImport:
     @pytest.fixture(autouse=True)
-    def _empty_records(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("MOONTIDE_RECORDS_URL", url_in(tmp_path))
+    def _empty_records(
+        self, make_records_url: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MOONTIDE_RECORDS_URL", make_records_url())
         monkeypatch.setenv("MOONTIDE_HOME", str(tmp_path))
 
     def test_a_moonpalace_database_comes_in_once(self, tmp_path: Path) -> None:
@@ -214,12 +270,45 @@ class TestImport:
         )
         assert run("inspect", "1", "--call", "c1", "--print", "response_body").stdout_bytes == ANSWER + b"\n"
 
-    def test_an_export_comes_back_with_its_id_and_marks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_first_table_of_kimi_proxy_comes_in_once_its_own_copies_of_it_do_not(self, tmp_path: Path) -> None:
+        path = kimi_proxy(tmp_path)
+        kimi_proxys_first_table(path)
+
+        first, second = (run("import", str(path)) for _ in range(2))
+
+        assert first.stdout == "3 imported, 0 were there already, 2 not taken\n"
+        assert second.stdout == "0 imported, 3 were there already, 2 not taken\n"
+        by_model = {row["model"]: row for row in map(json.loads, run("list", "--json").stdout.splitlines())}
+        assert by_model["old-1"]["at"] == datetime(2025, 1, 2, 3, 4, 5, 678000, UTC).timestamp()
+        assert by_model["old-2"]["at"] == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
+        called = str(by_model["old-1"]["number"])
+        assert run("inspect", called, "--print", "response_body").stdout_bytes == ANSWER + b"\n"
+        assert run("inspect", called, "--call", "c1", "--print", "response_body").stdout_bytes == b"data: [DONE]\n\n\n"
+
+    def test_a_tag_that_cannot_be_kept_is_said_and_the_exchange_is_there(self, tmp_path: Path) -> None:
+        document = {
+            "metadata": {"requested_at": "2025-01-02 03:04:05"},
+            "request": {"url": "/v1/models"},
+            "response": {"status": "200 OK", "body": "hi"},
+            "tags": ["fine", "x" * 401],
+        }
+        (tmp_path / "one.json").write_text(json.dumps(document))
+
+        done = run("import", str(tmp_path / "one.json"))
+
+        assert done.exit_code == 0
+        assert "a tag takes 400 bytes at most, this one has 401" in done.stderr
+        (row,) = map(json.loads, run("list", "--json").stdout.splitlines())
+        assert row["tags"] == ["fine"]
+
+    def test_an_export_comes_back_with_its_id_and_marks(
+        self, make_records_url: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         moonpalace(tmp_path / "palace.sqlite")
         run("import", str(tmp_path / "palace.sqlite"))
         run("export", "1", "--good", "--tag", "x", "--directory", str(tmp_path / "out"))
         exported = run("export", "1").stdout
-        monkeypatch.setenv("MOONTIDE_RECORDS_URL", f"sqlite:///{tmp_path}/other.db")
+        monkeypatch.setenv("MOONTIDE_RECORDS_URL", make_records_url())
 
         assert run("import", str(tmp_path / "out")).exit_code == 0
 
@@ -243,6 +332,20 @@ class TestCleanup:
         )
         assert run("cleanup", "--before", "1s", "-p", "path == '/v1/files'").stdout.startswith("1 deleted")
         assert len(run("list", "--json").stdout.splitlines()) == 2
+
+    def test_a_dry_run_says_about_how_many_are_past_a_size_and_deletes_none(self) -> None:
+        assert run("cleanup", "--keep-size", "1k", "--dry-run").stdout == "about 3 would be deleted\n"
+        assert run("cleanup", "--keep-size", "1g", "--dry-run").stdout == "about 0 would be deleted\n"
+        assert len(run("list", "--json").stdout.splitlines()) == 3
+
+    @pytest.mark.parametrize("predicate", ["path == '/v1/chat/completions'", "request_body.model == 'kimi-k2'"])
+    def test_deletes_batch_by_batch_whether_sql_can_tell_or_bodies_must(
+        self, predicate: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cleanup, "AT_ONCE", 1)
+
+        assert run("cleanup", "--before", "1s", "-p", predicate).stdout.startswith("2 deleted")
+        assert len(run("list", "--json").stdout.splitlines()) == 1
 
     def test_keeps_a_size(self) -> None:
         assert run("cleanup", "--keep-size", "1k").stdout.startswith("3 deleted")

@@ -15,7 +15,7 @@ from services.cli.replaying.live import changed, changes_of
 from services.recorder.store import Store
 from shared.contracts import Fault
 from tests.fixtures.exchanges import INGRESS, NORMALIZER, Script, captured
-from tests.fixtures.recording import FEED, record, url_in
+from tests.fixtures.recording import FEED, record
 
 KEY = "sk-abcdefghijklmnop"
 STREAM = "text/event-stream"
@@ -41,10 +41,10 @@ def failed_over(id: str) -> Script:
 
 
 @pytest.fixture(autouse=True)
-def _records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOONTIDE_RECORDS_URL", url_in(tmp_path))
+def _records(records_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", records_url)
     monkeypatch.setenv("MOONTIDE_HOME", str(tmp_path))
-    store = Store.open(url_in(tmp_path), FEED)
+    store = Store.open(records_url, FEED)
     record(store, captured([failed_over("FAILED")]))
     store.close()
 
@@ -75,7 +75,7 @@ def test_a_recording_as_a_test_is_green_as_written_and_holds_no_key(tmp_path: Pa
 
     assert "1 in c2's answer that looked like a key" in done.stderr
     assert KEY not in (tmp_path / "failed.recording.json").read_text() + test.read_text()
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(root / "pyproject.toml")]
     ran = subprocess.run([*command, "--rootdir", str(root), str(test)], cwd=root, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
