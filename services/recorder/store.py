@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Connection, Engine, func, select, text, update
 
 from services.recorder.filing import LIVE, Filing
+from services.recorder.room import Room
 from services.recorder.rules.messages import Message
 from services.recorder.rules.position import START, Position
 from services.recorder.rules.redaction import Redaction
@@ -55,6 +56,7 @@ class Store:
         self._redaction = redaction or Redaction()
         self._statements = Statements(engine.dialect)
         self._sharing = Sharing(feed) if engine.dialect.name == "postgresql" else None
+        self._room = Room()
         self._reads = False
 
     @classmethod
@@ -155,14 +157,16 @@ class Store:
         """Deletes some of the oldest exchanges where the records take more than that; how many."""
 
         def work(connection: Connection) -> int:
-            used = used_bytes(connection)
+            count = Filing(connection, self._statements, self._redaction).count()
+            used = self._room.used(connection, count, keep_bytes)
             if used <= keep_bytes:
                 return 0
-            filing = Filing(connection, self._statements, self._redaction)
-            share = ceil(filing.count() * (used - keep_bytes) / used)
+            share = ceil(count * (used - keep_bytes) / used)
             return self._delete_oldest(connection, min(share, EXPIRED_AT_ONCE))
 
-        return self._transaction(work)
+        gone = self._transaction(work)
+        self._room.deleted(gone)
+        return gone
 
     def delete(self, ids: Sequence[str]) -> int:
         """Deletes these exchanges; how many there were."""

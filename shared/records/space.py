@@ -19,6 +19,11 @@ def used_bytes(connection: Connection) -> int:
     return size * (pages - free)
 
 
+def file_bytes(connection: Connection) -> int:
+    """What a Postgres keeps for the records on its disk, free room and indexes included: never less than they take."""
+    return int(connection.scalar(text(_POSTGRES_FILES)) or 0)
+
+
 def give_back(connection: Connection) -> bool:
     """Hands some free pages of an SQLite file back to the file system; whether there are more.
 
@@ -48,6 +53,11 @@ def compact(engine: Engine) -> str:
 def _pragma(connection: Connection, name: str) -> int:
     return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
 
+
+_POSTGRES_FILES = """
+SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+"""
 
 _POSTGRES_BYTES = f"""
 SELECT (
