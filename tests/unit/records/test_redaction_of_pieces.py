@@ -129,3 +129,9 @@ def test_whatever_a_body_is_its_pieces_lie_in_it_in_order(data: bytes) -> None:
 
 def test_places_that_overlap_are_one() -> None:
     assert united([Span(5, 9), Span(0, 3), Span(2, 6, b"")]) == [Span(0, 9)]
+
+
+def test_an_empty_piece_within_a_secret_stays_empty() -> None:
+    events = [chunk({"content": text}) for text in ("4111", "", "-1111")]
+
+    assert redacted(*events) == b"".join(chunk({"content": text}) for text in ("[redacted]", "", ""))
