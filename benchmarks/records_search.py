@@ -71,7 +71,8 @@ class Maker:
         tool = pick.choice(TOOLS)
         answer = self.answer(id, model, said, finish, tool if has_tool else None)
         response = self.stream(answer) if streamed else msgspec.json.encode(answer)
-        yield "exchanges", self.exchange(number, id, model, provider, status, finish, streamed, len(response))
+        exchange = self.exchange(number, id, model, provider, status, finish, streamed, len(response))
+        yield "exchanges", exchange | {"tools_offered": len(TOOLS) if has_tool else 0}
         call = {"exchange_id": id, "call": "c1", "at": BEGAN + number, "provider": provider, "model": model}
         yield "calls", call | {"status": status, "frames_missing": 0, "same_body": True, "outcome": "complete"}
         if has_tool:
@@ -198,7 +199,7 @@ def sums(records: Records) -> int:
 
 
 def quality(records: Records) -> int:
-    return len(quality_of(records, Filter(predicate=predicate(OFFERS_TOOLS, now=BEGAN))))
+    return len(quality_of(records, Filter(), Filter(predicate=predicate(OFFERS_TOOLS, now=BEGAN))))
 
 
 ALL = None

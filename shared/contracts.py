@@ -7,7 +7,7 @@ version. Times are Unix seconds (float) where a name ends in `_at`, and duration
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -335,7 +335,41 @@ class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_fi
     balance: str | None = None  # what the provider says is left, where it was asked
 
 
-Message = HttpRequest | Job | Watch | Accepted | Head | End | Event | Cancel | Done | Heartbeat | ProviderState
+class Ask(Struct, frozen=True, kw_only=True, tag="ask.v1", tag_field="type"):
+    """What do the records have of this exchange? Answered for the client key that it was requested with."""
+
+    id: str
+    client: str | None = None
+
+
+class Recorded(Struct, frozen=True, kw_only=True, tag="recorded.v1", tag_field="type"):
+    """What it takes to tell a response again, out of the records. Without a request there is no such response."""
+
+    id: str
+    request: HttpRequest | None = None  # the client's, with its body in `data`
+    canonical: bytes = b""  # the same as a chat completion
+    answer: bytes = b""  # what the client was answered, in canonical form
+    content_type: str = ""  # of the answer
+    end: End | None = None  # how it ended; None: it never did
+    claim: str | None = None  # all of this lies in the object store: it is larger than a message
+    unavailable: str | None = None  # why the records can't say it just now
+
+
+Message = (
+    HttpRequest
+    | Job
+    | Watch
+    | Accepted
+    | Head
+    | End
+    | Event
+    | Cancel
+    | Done
+    | Heartbeat
+    | ProviderState
+    | Ask
+    | Recorded
+)
 
 
 def encode(message: Struct) -> bytes:
@@ -345,10 +379,7 @@ def encode(message: Struct) -> bytes:
 
 T = TypeVar("T", bound=Struct)
 
-_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind)
-    for kind in (HttpRequest, Job, Watch, Accepted, Head, End, Event, Cancel, Done, Heartbeat, ProviderState)
-}
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in get_args(Message)}
 
 
 def decode(kind: type[T], data: bytes) -> T:

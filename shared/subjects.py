@@ -11,6 +11,7 @@
     provider.<name>.state                       a provider's circuit
     ping.<instance>                             is that worker there?
     held.<stage>                                who has this job in hand? Only that worker answers
+    ask.records                                 what do the records have of this response? One recorder answers
 
 All of it stands below a root, `moontide` unless configured.
 """
@@ -119,6 +120,10 @@ class Subjects:
 
     def held(self, stage: str) -> str:
         return f"{self.root}.held.{stage}"
+
+    @cached_property
+    def ask_records(self) -> str:
+        return f"{self.root}.ask.records"
 
     def provider_state(self, name: str) -> str:
         return f"{self.root}.provider.{name}.state"

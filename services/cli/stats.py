@@ -40,7 +40,7 @@ def stats(file: str | None, by: str, quality: bool, as_json: bool, **filters: An
     with records(file) as found:
         if quality:
             names: Sequence[str] = ("provider", "model")
-            told: Mapping[Key, Sums | Quality] = quality_of(found, the_filter(offering) or which)
+            told: Mapping[Key, Sums | Quality] = quality_of(found, which, the_filter(offering))
         else:
             names, told = groups, sums_by(found, which, groups)
     if as_json:

@@ -1,4 +1,4 @@
-"""What the capture stream still knows of earlier requests. Nothing is kept here."""
+"""What the capture stream, and behind it the records, know of earlier requests. Nothing is kept here."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from services.ingress.dialects import RESPONSES
 from services.ingress.dialects.base import AnswerCodec
 from services.ingress.dialects.conversation import Json
 from services.ingress.dialects.responses import Earlier, ResponsesAnswering
+from services.ingress.records import NotAnswered, recorded
 from services.ingress.rules.recall import Recall
 from shared.assembly import Assembly
 from shared.bodies import get_body
-from shared.bus import Captured
-from shared.contracts import Fault
+from shared.bus import Captured, NoSuchClaim
+from shared.contracts import Fault, HttpRequest
 from shared.errors import Refused
 from shared.ids import is_id
 from shared.whole_answers import as_stream
@@ -25,25 +26,40 @@ from shared.worker import Worker
 
 PAGE = 512  # messages read at a time
 KNOWN_WITHIN_S = 2.0
+UNKNOWN = "Responses are remembered for as long as they are recorded, unless `store` is false or they were deleted."
 WAITING = 64  # messages on their way from the bus to a slow client
 
 
 class Remembered:
     """One response: how its answer is told again, and whose it is."""
 
-    def __init__(self, recall: Recall, answering: ResponsesAnswering, data: bytes, canonical: bytes) -> None:
+    def __init__(
+        self,
+        recall: Recall,
+        answering: ResponsesAnswering,
+        data: bytes,
+        canonical: bytes,
+        is_recorded: bool = False,
+    ) -> None:
         self.recall = recall
         self.answering = answering
+        self.is_recorded = is_recorded  # the capture stream has let go of it
         self._data = data
         self._canonical = canonical
 
     def response(self) -> Json:
         """The response object as of now."""
         codec = self.answering.codec()
-        told = Retelling(codec, self.recall)
-        told.feed(self._data)
-        told.finish()
+        self._tell(codec)
         return codec.response
+
+    def events(self, after: int) -> bytes:
+        """The events behind number `after`, as of now."""
+        return self._tell(self.answering.resumed(after))
+
+    def _tell(self, codec: AnswerCodec) -> bytes:
+        told = Retelling(codec, self.recall)
+        return told.feed(self._data) + told.finish()
 
     def earlier(self) -> Earlier:
         """The conversation up to here; raises Refused where there is no answer to build upon."""
@@ -99,24 +115,57 @@ class Memory:
         """By the id of a response or of one of its items; raises Refused where there is none of this client."""
         id = request_id(name)
         if id is None:
-            raise Refused(self.not_found(name))
+            raise Refused(not_found(name, UNKNOWN))
         recall, data = await self._recall(id)
-        request = recall.request
-        if request is None or request.client != client or recall.is_deleted or request.dialect != RESPONSES.name:
-            raise Refused(self.not_found(name))
-        if recall.canonical is None:  # it was refused
-            raise Refused(self.not_found(name))
-        answering = RESPONSES.answering_of(await get_body(self._worker.bus, request.body), id, request.at)
+        if recall.is_deleted:
+            raise Refused(not_found(name, UNKNOWN))
+        if recall.request is None:
+            return await self._recorded(name, id, client)
+        if recall.request.client != client or recall.request.dialect != RESPONSES.name or recall.canonical is None:
+            raise Refused(not_found(name, UNKNOWN))  # no canonical form: it was refused
+        try:
+            body = await get_body(self._worker.bus, recall.request.body)
+            canonical = await get_body(self._worker.bus, recall.canonical.body)
+        except NoSuchClaim:
+            return await self._recorded(name, id, client)
+        return self._told(name, recall, recall.request, body, data, canonical)
+
+    async def _recorded(self, name: str, id: str, client: str | None) -> Remembered:
+        """What the capture stream has let go of; asked within a bound, and of nobody else's exchanges."""
+        try:
+            found = await recorded(self._worker, id, client)
+        except NotAnswered as error:
+            raise Refused(not_found(name, self._not_asked(error))) from error
+        request = found.request
+        if request is None or request.id != id or request.client != client or request.dialect != RESPONSES.name:
+            raise Refused(not_found(name, UNKNOWN))
+        body = await get_body(self._worker.bus, request.body)
+        recall = Recall.of_records(found)
+        return self._told(name, recall, request, body, found.answer, found.canonical, is_recorded=True)
+
+    def _told(
+        self,
+        name: str,
+        recall: Recall,
+        request: HttpRequest,
+        body: bytes,
+        data: bytes,
+        canonical: bytes,
+        is_recorded: bool = False,
+    ) -> Remembered:
+        answering = RESPONSES.answering_of(body, request.id, request.at)
         if answering.frame.request.wire.store is False:
-            raise Refused(self.not_found(name))
-        canonical = await get_body(self._worker.bus, recall.canonical.body)
-        return Remembered(recall, answering, data, canonical)
+            raise Refused(not_found(name, UNKNOWN))
+        return Remembered(recall, answering, data, canonical, is_recorded)
+
+    def _not_asked(self, error: NotAnswered) -> str:
+        return (
+            f"The capture stream, which remembers for {self._max_age_s:g} s (bus.capture.max_age_s), hasn't got it, "
+            f"and of the records nothing is known: {error}."
+        )
 
     async def earlier(self, names: Iterable[str], client: str | None) -> dict[str, Earlier]:
         return {name: (await self.remembered(name, client)).earlier() for name in names}
-
-    def not_found(self, name: str) -> Fault:
-        return not_found(name, f"Responses are remembered for {self._max_age_s:g} s (bus.capture.max_age_s).")
 
     async def until_known(self, id: str) -> None:
         """Waits until a request that was just begun can be found."""

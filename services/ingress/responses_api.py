@@ -96,6 +96,9 @@ class ResponsesApi:
         except ValueError:
             message = "Invalid request: starting_after: must be the sequence_number of an event."
             raise Refused(fault(400, "invalid_request", message, param="starting_after")) from None
+        if remembered.is_recorded:
+            headers = {**STREAM_HEADERS, **remembered.answering.headers}
+            return web.Response(body=remembered.events(after), headers=headers)
         return await self._streamed(http, remembered.answering, after, remembered.answering.headers)
 
     async def delete(self, http: web.Request) -> web.StreamResponse:

@@ -1,7 +1,7 @@
 """Writes every exchange into the sinks: databases and webhooks.
 
-Consumes  the capture stream, by a durable consumer for each sink.
-Publishes heartbeats only, with how far each sink is behind.
+Consumes  the capture stream, by a durable consumer for each sink; ask.records.
+Publishes heartbeats, with how far each sink is behind; answers to what is asked of the records.
 Promises  every exchange once in each database, and at least once at a webhook, whenever it is killed; several recorders
           share a Postgres; a sink that is down holds no other; traffic never waits for any.
 """

@@ -9,6 +9,7 @@ from hashlib import sha256
 import anyio
 from sqlalchemy import make_url
 
+from services.recorder.remembering import Remembering
 from services.recorder.rules.redaction import Redaction
 from services.recorder.watching import Observed, Watching
 from services.recorder.webhook import Receiver as Hook
@@ -42,7 +43,14 @@ async def recorder(bus: Bus, settings: Settings, secrets: Secrets | None = None)
     receivers = [Receiver(alert.shape, secrets.get(alert.url)) for alert in settings.alerts.values()]
     watching = Watching(worker, sinks, receivers, settings.recorder.lag_alert_s)
     async with worker.running(), recording(worker, sinks, settings.recorder.drain_s, watching):
+        await Remembering(worker, databases(settings, secrets)).listen()
         yield worker
+
+
+def databases(settings: Settings, secrets: Secrets) -> list[str]:
+    """The sinks that can be read again."""
+    urls = (address(sink, secrets) for sink in settings.records)
+    return [url for url in urls if not is_webhook(url)]
 
 
 def sink_of(bus: Bus, settings: Settings, sink: SinkSettings, secrets: Secrets) -> Sink | Webhook:

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Engine, func, select, text, update
 
 from services.recorder.filing import LIVE, Filing
+from services.recorder.room import Room
 from services.recorder.rules.messages import Message
 from services.recorder.rules.position import START, Position
 from services.recorder.rules.redaction import Redaction
@@ -19,7 +20,7 @@ from services.recorder.sharing import Sharing, Stretch
 from services.recorder.statements import EXCHANGES, PENDING, POSITIONS, Statements
 from services.recorder.writing import Writing
 from shared.records.database import BUSY_TIMEOUT_S, RecordsUnavailable, open_writer, unavailable
-from shared.records.space import exchanges_past, give_back, used_bytes
+from shared.records.space import count_of, give_back, too_many, used_bytes
 
 EXPIRED_AT_ONCE = 2000  # exchanges deleted in one transaction, so that writing waits for a moment only
 
@@ -54,6 +55,7 @@ class Store:
         self._redaction = redaction or Redaction()
         self._statements = Statements(engine.dialect)
         self._sharing = Sharing(feed) if engine.dialect.name == "postgresql" else None
+        self._room = Room()
         self._reads = False
 
     @classmethod
@@ -154,10 +156,13 @@ class Store:
         """Deletes some of the oldest exchanges where the records take more than that; how many."""
 
         def work(connection: Connection) -> int:
-            past = exchanges_past(connection, keep_bytes)
+            count = count_of(connection)
+            past = too_many(count, self._room.used(connection, count, keep_bytes), keep_bytes)
             return self._delete_oldest(connection, min(past, EXPIRED_AT_ONCE)) if past else 0
 
-        return self._transaction(work)
+        gone = self._transaction(work)
+        self._room.deleted(gone)
+        return gone
 
     def delete(self, ids: Sequence[str]) -> int:
         """Deletes these exchanges; how many there were."""

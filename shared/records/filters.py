@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, false, func, or_, select
 
@@ -43,6 +43,7 @@ class Filter:
     since: float | None = None  # Unix seconds
     until: float | None = None
     below: int | None = None  # numbers lower than this one: where a batch before it ended
+    offers_tools: Literal["yes", "unknown"] | None = None  # unknown: it was recorded when nobody counted them
     predicate: Predicate | None = None
 
     def __bool__(self) -> bool:
@@ -65,6 +66,8 @@ class Filter:
             yield columns.path.like("%/chat/completions%")
         if self.errors:
             yield or_(columns.status >= FIRST_ERROR, columns.error_message.is_not(None), columns.outcome.in_(FAILED))
+        if self.offers_tools is not None:
+            yield columns.tools_offered > 0 if self.offers_tools == "yes" else columns.tools_offered.is_(None)
         yield from self._bounds()
         if self.predicate is not None and self.predicate.where is not None:
             yield self.predicate.where

@@ -115,10 +115,20 @@ class Records:
         with unavailable():
             return marks_of_all(self._connection, ids)
 
-    def parts(self, id: str) -> dict[str, Part]:
-        """Everything that either side sent, by name: `client.request`, `c1.raw` …"""
-        rows = {row["part"]: row for row in self._few(select(BODIES).where(BODIES.c.exchange_id == id))}
-        return {name: _part(row, rows.get(row["same_as"], row)) for name, row in rows.items()}
+    def parts(self, id: str, names: Sequence[str] | None = None) -> dict[str, Part]:
+        """What either side sent, by name: `client.request`, `c1.raw` …; all of it, or that of these names."""
+        query = select(BODIES).where(BODIES.c.exchange_id == id)
+        if names is not None:
+            held = select(BODIES.c.same_as).where(BODIES.c.exchange_id == id, BODIES.c.part.in_(names))
+            query = query.where(BODIES.c.part.in_(names) | BODIES.c.part.in_(held))
+        rows = {row["part"]: row for row in self._few(query)}
+        wanted = rows if names is None else [name for name in names if name in rows]
+        return {name: _part(rows[name], rows.get(rows[name]["same_as"], rows[name])) for name in wanted}
+
+    def sizes(self, id: str) -> dict[str, int]:
+        """How many bytes each part has."""
+        query = select(BODIES.c.part, BODIES.c.size).where(BODIES.c.exchange_id == id)
+        return dict((part, size) for part, size in self.select(query))
 
     def exchanges_past(self, keep_bytes: int) -> int:
         """About how many are too many for that size."""

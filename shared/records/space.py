@@ -21,12 +21,22 @@ def used_bytes(connection: Connection) -> int:
 
 
 def exchanges_past(connection: Connection, keep_bytes: float) -> int:
-    """About how many must go until the records take no more than that, if all are equally large."""
-    used = used_bytes(connection)
-    if used <= keep_bytes:
-        return 0
-    count = int(connection.scalar(text("SELECT count(*) FROM exchanges")) or 0)
-    return ceil(count * (used - keep_bytes) / used)
+    """About how many must go until the records take no more than that."""
+    return too_many(count_of(connection), used_bytes(connection), keep_bytes)
+
+
+def count_of(connection: Connection) -> int:
+    return int(connection.scalar(text("SELECT count(*) FROM exchanges")) or 0)
+
+
+def too_many(count: int, used: float, keep_bytes: float) -> int:
+    """Of so many exchanges that take `used` bytes, if all are equally large."""
+    return 0 if used <= keep_bytes else ceil(count * (used - keep_bytes) / used)
+
+
+def file_bytes(connection: Connection) -> int:
+    """What a Postgres keeps for the records on its disk, free room and indexes included: never less than they take."""
+    return int(connection.scalar(text(_POSTGRES_FILES)) or 0)
 
 
 def give_back(connection: Connection) -> bool:
@@ -58,6 +68,11 @@ def compact(engine: Engine) -> str:
 def _pragma(connection: Connection, name: str) -> int:
     return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
 
+
+_POSTGRES_FILES = """
+SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+"""
 
 _POSTGRES_BYTES = f"""
 SELECT (

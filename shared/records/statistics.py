@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeAlias
@@ -138,10 +138,14 @@ def sums_by(records: Records, which: Filter, by: Sequence[str]) -> dict[Key, Sum
     return dict(sorted(groups.items(), key=lambda group: (-group[1].exchanges, group[0])))
 
 
-def quality_of(records: Records, offering: Filter) -> dict[Key, Quality]:
-    """By provider and its model. `offering` lets exchanges through whose requests offered tools."""
+def quality_of(records: Records, which: Filter, offering: Filter | None = None) -> dict[Key, Quality]:
+    """By provider and its model, of the exchanges whose requests offered tools. `offering` lets those of them through,
+    by their bodies, that were recorded when nobody counted the tools; without it they are left out."""
     groups: dict[Key, Quality] = {}
-    ids = (id for (id,) in records.columns(offering, EXCHANGES.c.id))
+    filters = [replace(which, offers_tools="yes")]
+    if offering is not None:
+        filters.append(replace(offering, offers_tools="unknown"))
+    ids = (id for one in filters for (id,) in records.columns(one, EXCHANGES.c.id))
     for some in _batches(ids):
         for provider, model, calls, valid, unrepaired in records.select(_answers(some)):
             key = (provider or "-", model or "-")

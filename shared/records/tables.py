@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, Text
 from sqlmodel import Field, SQLModel
 
-REVISION = "0002"  # the newest under `migrations`, which a test holds to these tables
+REVISION = "0003"  # the newest under `migrations`, which a test holds to these tables
 
 NAMES = {
     "pk": "pk_%(table_name)s",
@@ -80,6 +80,9 @@ class Exchange(Table, table=True):
     token_s: float | None = Field(default=None, description="tpot: seconds per output token after the first")
     tokens_per_s: float | None = Field(default=None, description="output tokens a second")
     calls: int = Field(default=0, description="requests to providers")
+    tools_offered: int | None = Field(
+        default=None, description="tools in the request, as a chat completion; empty where it was recorded before 0003"
+    )
     body_bytes: int | None = Field(default=None, description="of the answer")
     repairs: dict[str, int] | None = _json("repairs by name, and how often")
     request_type: str | None = Field(default=None, description="the request's content type")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from services.cli.main import main
-from shared.records.database import open_writer
+from shared.records.database import open_writer, unmigrated
 from shared.records.filters import Filter
 from shared.records.marks import Marks, marking
 from shared.records.moments import local_time
@@ -261,9 +261,7 @@ def test_days_come_newest_first(records: Records) -> None:
 
 
 def test_the_quality_of_tool_calls_is_of_answers_to_requests_that_offered_tools(records: Records) -> None:
-    offering = Filter(predicate=predicate(OFFERS_TOOLS, now=NOW))
-
-    ((key, quality),) = quality_of(records, offering).items()
+    ((key, quality),) = quality_of(records, Filter()).items()
 
     assert key == ("moonshot", "kimi-k2.6")
     assert quality.told() == {
@@ -278,6 +276,20 @@ def test_the_quality_of_tool_calls_is_of_answers_to_requests_that_offered_tools(
         "schema_accuracy": 1.0,
         "schema_accuracy_before_repair": 0.0,
     }
+
+
+def test_what_was_recorded_before_tools_were_counted_is_looked_up_in_its_body(records_url: str) -> None:
+    fill(records_url)
+    engine = unmigrated(records_url)
+    with reading(records_url) as records:
+        counted = quality_of(records, Filter())
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE exchanges SET tools_offered = NULL"))
+    engine.dispose()
+
+    with reading(records_url) as records:
+        assert quality_of(records, Filter()) == {}
+        assert quality_of(records, Filter(), Filter(predicate=predicate(OFFERS_TOOLS, now=NOW))) == counted
 
 
 def test_marks_of_many_are_read_at_once(records: Records) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import text
 
+from services.recorder.room import Room
 from services.recorder.store import Store
 from shared.records.space import used_bytes
 from tests.fixtures.exchanges import Script, captured, streamed
@@ -73,6 +75,30 @@ def test_a_size_that_is_not_reached_deletes_nothing(records_url: str) -> None:
 
     assert store.shrink(1024**3) == 0
     store.close()
+
+
+def test_rows_are_added_up_now_and_then_only(new_postgres: Callable[[], str]) -> None:
+    store, now = Store.open(new_postgres(), FEED), [0.0]
+    record(store, captured([large(f"ID{number:03}") for number in range(10)]))
+    room = Room(lambda: now[0])
+
+    with store._engine.begin() as connection:
+        whole = used_bytes(connection)
+        assert room.used(connection, 10, 1e12) >= whole  # the files' size
+        assert room.used(connection, 10, 1) == whole
+        connection.execute(text("DELETE FROM bodies"))
+        connection.execute(text("DELETE FROM said"))
+        rest = used_bytes(connection)
+        estimated = room.used(connection, 5, 1)
+        room.deleted(1)
+        anew = room.used(connection, 10, 1)
+        connection.execute(text("DELETE FROM exchanges"))
+        now[0] += 3601.0
+        late = room.used(connection, 10, 1)
+    store.close()
+
+    assert estimated == whole / 2
+    assert (anew, late) == (rest, 0)
 
 
 def test_space_is_given_back_to_the_file_system_a_little_at_a_time(tmp_path: Path) -> None:

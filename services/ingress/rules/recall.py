@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared.contracts import Done, End, Head, HttpRequest, decode
+from shared.contracts import Done, End, Head, HttpRequest, Recorded, decode
 
 FRAME_HEADER = "Frame"
 INGRESS = "ingress-"  # the beginning of an ingress's instance
@@ -36,6 +36,18 @@ class Recall:
         self._next = 0  # number of the next frame
         self._given = 0  # bytes of this leg that became known
         self._passed = 0  # bytes of the leg as it comes now
+
+    @classmethod
+    def of_records(cls, recorded: Recorded) -> Recall:
+        """One that is over: what the records have of it."""
+        recall, end = cls(), recorded.end
+        recall.request = recall.canonical = recorded.request
+        if recorded.content_type:
+            recall.head = Head(status=200, worker="", at=0, content_type=recorded.content_type)
+        if end is not None:
+            recall.end = end
+            recall.done = Done(at=end.at, worker="", status=200, outcome=end.outcome, fault=end.fault)
+        return recall
 
     def take(self, topic: list[str], headers: Mapping[str, str] | None, data: bytes) -> bytes:
         """`topic` is what stands behind the request's id in the subject."""

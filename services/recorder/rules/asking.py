@@ -33,10 +33,11 @@ class Asking:
     """A client's request in canonical form; empty where it is none."""
 
     def __init__(self, body: bytes | None) -> None:
+        self._is_read = bool(body)
         try:
             self._request = _request.decode(body or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._request = _Request()
+            self._request, self._is_read = _Request(), False
 
     def new_texts(self) -> list[str]:
         """What was said after the last answer in it, the oldest first."""
@@ -47,6 +48,10 @@ class Asking:
                 break
             texts[:0] = texts_in(message.content)
         return texts or list(texts_in(self._request.prompt))
+
+    def tools(self) -> int | None:
+        """How many it offers; None where nobody can say, for there is no request that could be read."""
+        return sum(1 for _ in dicts(self._request.tools)) if self._is_read else None
 
     def schemas(self) -> dict[str, Json]:
         """The offered tools' parameters, by name."""

@@ -99,7 +99,7 @@ def records_of(id: str, heard: Heard) -> Records:
     asking, answers = Asking(heard.asked()), Answers(legs, heard.done)
     said = said_in(asking.new_texts(), answers.delivered())
     return Records(
-        exchange=_exchange_row(id, heard, legs, calls),
+        exchange=_exchange_row(id, heard, legs, calls) | {"tools_offered": asking.tools()},
         calls=calls,
         events=[_event_row(id, message) for message in heard.facts] + [_stray_row(id, leg) for leg in others],
         bodies=Parts(id, heard.claims).of_exchange(heard.request, heard.sent, legs, heard.done),
@@ -161,6 +161,7 @@ def _exchange_row(id: str, heard: Heard, legs: dict[Name, Leg], calls: list[Row]
         "first_byte_s": first_byte_s,
         "latency_s": total_s,
         "calls": max(len(calls), done.calls if done else 0),
+        "tools_offered": None,  # a live exchange's request is not looked into
         "body_bytes": done.body_bytes if done else None,
         "repairs": (done.repairs or None if done else None) or rows.repairs_of(leg.end for leg in legs.values()),
         "response_headers": rows.recorded_headers(done.headers) if done else None,

@@ -1,13 +1,19 @@
-"""Patterns that are taken out before anything is stored. RE2: its time grows with the text, whatever the pattern."""
+"""Patterns that are taken out before anything is stored. RE2: its time grows with the text, whatever the pattern.
+
+A body is matched as it is written. Of an event stream the texts that are told in pieces are matched as a whole too:
+what stands for a place is written into the first of its pieces, and the others lose their share of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from services.recorder.rules.exchange import Records
+from services.recorder.rules.pieces import Place, pieces_of
 from services.recorder.rules.rows import Row
 from shared.patterns import compiled
 from shared.records.blobs import Chunks
@@ -19,7 +25,13 @@ TEXTS_OF_CALL = ("url", "error_message")
 TEXTS_OF_TOOL_CALL = ("arguments", "problem")
 TEXTS_OF_SAID = ("text",)
 
-Span = tuple[int, int]
+
+class Span(NamedTuple):
+    """A place that is taken out, or a piece of one."""
+
+    begin: int
+    end: int
+    instead: bytes = INSTEAD  # nothing, in the further pieces of a place
 
 
 class Redaction:
@@ -52,7 +64,7 @@ class Redaction:
 
     def _bodies(self, rows: Sequence[Row]) -> list[Row]:
         """Bodies that are the same stay the same: only the one that holds the bytes is looked through."""
-        spans = {row["part"]: self._spans(row["data"]) for row in rows if row["data"] is not None}
+        spans = {row["part"]: self._spans_of_body(row["data"]) for row in rows if row["data"] is not None}
         whole = {row["part"]: self._taken_out(row["data"], spans[row["part"]]) for row in rows if row["part"] in spans}
         return [self._body(row, row["same_as"] or row["part"], spans, whole) for row in rows]
 
@@ -61,7 +73,11 @@ class Redaction:
         if not found:
             return row
         data = whole[holder]
-        told = {"size": len(data), "sha256": sha256(data).hexdigest(), "redacted": len(found)}
+        told = {
+            "size": len(data),
+            "sha256": sha256(data).hexdigest(),
+            "redacted": sum(bool(span.instead) for span in found),
+        }
         return row | told | {"data": data if row["data"] is not None else None, "chunks": moved(row["chunks"], found)}
 
     def _value(self, value: Any) -> Any:
@@ -75,14 +91,48 @@ class Redaction:
     def _spans(self, data: bytes) -> list[Span]:
         if self._pattern is None:
             return []
-        return [match.span() for match in self._pattern.finditer(data) if match.end() > match.start()]
+        return [Span(*match.span()) for match in self._pattern.finditer(data) if match.end() > match.start()]
+
+    def _spans_of_body(self, data: bytes) -> list[Span]:
+        """Those of the bytes as they are, and those of texts in pieces."""
+        split = (span for places in pieces_of(data) for span in self._split(data, places))
+        return united([*self._spans(data), *split])
+
+    def _split(self, data: bytes, places: Sequence[Place]) -> Iterator[Span]:
+        ends = list(accumulate(end - begin for begin, end in places))
+        for span in self._spans(b"".join(data[begin:end] for begin, end in places)):
+            yield from _pieces(span, places, ends)
 
     def _taken_out(self, data: bytes, spans: Sequence[Span]) -> bytes:
         pieces, kept = [], 0
-        for begin, end in spans:
-            pieces += [data[kept:begin], INSTEAD]
+        for begin, end, instead in spans:
+            pieces += [data[kept:begin], instead]
             kept = end
         return b"".join([*pieces, data[kept:]])
+
+
+def _pieces(span: Span, places: Sequence[Place], ends: Sequence[int]) -> Iterator[Span]:
+    """A place in the merged text, as the pieces that it lies in; `ends` are theirs in that text."""
+    at, instead = bisect_right(ends, span.begin), INSTEAD
+    while at < len(places) and (first := ends[at] - (places[at][1] - places[at][0])) < span.end:
+        begin = places[at][0] + max(0, span.begin - first)
+        end = places[at][0] + min(span.end, ends[at]) - first
+        if end > begin:
+            yield Span(begin, end, instead)
+            instead = b""
+        at += 1
+
+
+def united(spans: Iterable[Span]) -> list[Span]:
+    """In order, none within another; where two overlap they are one place."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        last = found[-1] if found else None
+        if last is None or span.begin >= last.end:
+            found.append(span)
+        else:
+            found[-1] = Span(last.begin, max(last.end, span.end), last.instead or span.instead)
+    return found
 
 
 def moved(chunks: Chunks, spans: Sequence[Span]) -> Chunks:
@@ -91,9 +141,9 @@ def moved(chunks: Chunks, spans: Sequence[Span]) -> Chunks:
     found: Chunks = []
     shift, at = 0, 0
     for offset, time in chunks:
-        while at < len(spans) and spans[at][1] <= offset:
-            shift += len(INSTEAD) - (spans[at][1] - spans[at][0])
+        while at < len(spans) and spans[at].end <= offset:
+            shift += len(spans[at].instead) - (spans[at].end - spans[at].begin)
             at += 1
-        is_inside = at < len(spans) and spans[at][0] < offset
-        found.append(((spans[at][0] if is_inside else offset) + shift, time))
+        is_inside = at < len(spans) and spans[at].begin < offset
+        found.append(((spans[at].begin if is_inside else offset) + shift, time))
     return found

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.recorder.rules.exchange import assemble
 from services.recorder.rules.messages import read
-from services.recorder.rules.redaction import INSTEAD, Redaction, moved
+from services.recorder.rules.redaction import INSTEAD, Redaction, Span, moved
 from services.recorder.store import Store
 from shared.contracts import Body, Fault
 from shared.patterns import compiled, fault
@@ -125,11 +125,11 @@ def test_pieces_put_together_are_the_whole(words: list[bytes], draw: st.DataObje
     data = b"".join(words)
     cuts = sorted(draw.draw(st.sets(st.integers(1, max(1, len(data) - 1)), max_size=5)))
     chunks: Any = [(0, 0), *((cut, cut) for cut in cuts if cut < len(data))]
-    spans = [match.span() for match in compiled([CARD]).finditer(data)]
+    spans = [Span(*match.span()) for match in compiled([CARD]).finditer(data)]
     stored = Redaction([CARD]).data(data)
     offsets = [offset for offset, _ in moved(chunks, spans)]
 
     assert offsets == sorted(offsets)
     assert offsets[0] == 0
     assert all(offset <= len(stored) for offset in offsets)
-    assert len(stored) == len(data) + sum(len(INSTEAD) - (end - begin) for begin, end in spans)
+    assert len(stored) == len(data) + sum(len(INSTEAD) - (end - begin) for begin, end, _ in spans)

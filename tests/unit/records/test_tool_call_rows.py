@@ -202,6 +202,7 @@ def test_any_request_is_read_without_a_fault(value: Any) -> None:
 
     assert all(isinstance(text, str) for text in asking.new_texts())
     assert all(isinstance(schema, dict) for schema in asking.schemas().values())
+    assert len(asking.schemas()) <= (asking.tools() or 0)
 
 
 @given(
@@ -224,3 +225,17 @@ def test_any_answer_is_read_without_a_fault(value: Any) -> None:
     keys = [(row["choice"], row["number"]) for row in found.tool_calls]
     assert len(keys) == len(set(keys))
     assert all(isinstance(row["text"], str) for row in found.said)
+
+
+@pytest.mark.parametrize(
+    ("body", "tools"),
+    [
+        (b'{"tools": [{"type": "function"}, {"type": "function"}]}', 2),
+        (b'{"messages": []}', 0),
+        (b"no JSON", None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_the_tools_of_a_request_are_counted_where_it_can_be_read(body: bytes | None, tools: int | None) -> None:
+    assert Asking(body).tools() == tools

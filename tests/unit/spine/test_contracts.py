@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.contracts import (
     Accepted,
+    Ask,
     Body,
     Cancel,
     Done,
@@ -23,6 +24,7 @@ from shared.contracts import (
     Job,
     Message,
     ProviderState,
+    Recorded,
     RepairSettings,
     RepeatSettings,
     Sealed,
@@ -151,6 +153,18 @@ EVERY: dict[type[Struct], st.SearchStrategy[Any]] = {
         message=texts,
         trips=counts,
         balance=maybe() | texts,
+    ),
+    Ask: st.builds(Ask, id=texts, client=maybe() | texts),
+    Recorded: st.builds(
+        Recorded,
+        id=texts,
+        request=maybe() | requests,
+        canonical=st.binary(max_size=20),
+        answer=st.binary(max_size=20),
+        content_type=texts,
+        end=maybe() | st.builds(End, outcome=outcomes, worker=texts, at=seconds, usage=maybe() | usages),
+        claim=maybe() | texts,
+        unavailable=maybe() | texts,
     ),
 }
 

@@ -29,6 +29,7 @@ def test_the_table_is_the_designs() -> None:
         made.done("R1"),
         made.worker("upstream", "up-1"),
         made.provider_state("moonshot"),
+        made.ask_records,
     ] == [
         "moontide.work.upstream",
         "moontide.req.R1.request",
@@ -39,12 +40,13 @@ def test_the_table_is_the_designs() -> None:
         "moontide.req.R1.done",
         "moontide.worker.upstream.up-1",
         "moontide.provider.moonshot.state",
+        "moontide.ask.records",
     ]
 
 
 def documented() -> list[list[str]]:
     """The subjects of the module's table, `<name>` as one token."""
-    lines = re.findall(r"^    ((?:work|req|worker|provider)\.\S+)", subjects_module.__doc__ or "", re.MULTILINE)
+    lines = re.findall(r"^    ((?:work|req|worker|provider|ask)\.\S+)", subjects_module.__doc__ or "", re.MULTILINE)
     return [re.sub(r"<\w+>", "*", re.sub(r"\{[\w,]+\}", "*", line)).split(".") for line in lines]
 
 
@@ -57,6 +59,7 @@ MADE = {
     "cancel": Subjects("r").cancel("R1"),
     "done": Subjects("r").done("R1"),
     "worker": Subjects("r").worker("recorder", "rec-1"),
+    "ask_records": Subjects("r").ask_records,
     "provider_state": Subjects("r").provider_state("mine"),
 }
 
