@@ -16,6 +16,7 @@ COMMANDS = {
     "normalizer": "services.cli.services:normalizer",
     "sentinel": "services.cli.services:sentinel",
     "recorder": "services.cli.services:recorder",
+    "dashboard": "services.cli.services:dashboard",
     "provider-sim": "services.provider_sim.main:command",
     "list": "services.cli.listing:list_",
     "inspect": "services.cli.inspecting:inspect",

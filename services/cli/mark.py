@@ -7,10 +7,7 @@ import click
 from services.cli import options
 from services.cli.records import exchange_called, records, records_url, telling
 from services.cli.selecting import named, the_one
-from shared.records.marks import CATEGORY, NOTE, TAG, Marking, Marks, marking
-
-LONGEST = 10_000  # characters of a note
-LONGEST_TAG = 200
+from shared.records.marks import CATEGORY, LONGEST, NOTE, TAG, Marking, Marks, Name, is_sound, marking
 
 NOTHING_SAID = "say what you think of it: --good, --bad, --tag, --untag, --note or --clear"
 
@@ -63,10 +60,10 @@ def _check(
 ) -> None:
     if not (category or tags or untags or notes or clears):
         raise click.UsageError(NOTHING_SAID)
-    for what, texts, longest in (("tag", tags, LONGEST_TAG), ("note", notes, LONGEST)):
-        for text in texts:
-            if not text.strip() or len(text) > longest or "\x00" in text:
-                raise click.UsageError(f"--{what}: a text of 1 to {longest} characters")
+    said: tuple[tuple[Name, tuple[str, ...]], ...] = ((TAG, tags), (NOTE, notes))
+    for what, texts in said:
+        if not all(is_sound(what, text) for text in texts):
+            raise click.UsageError(f"--{what}: a text of 1 to {LONGEST[what]} characters")
 
 
 def _clear(marks: Marking, id: str) -> None:

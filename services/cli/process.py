@@ -13,9 +13,12 @@ from typing import Any
 import anyio
 import click
 import structlog
+from aiohttp import web
 
 from services.cli.loading import load_or_exit
 from services.cli.state import running_url
+from services.dashboard.main import PREFIX, listening
+from services.dashboard.main import dashboard as run_dashboard
 from services.ingress.main import Listening
 from services.ingress.main import ingress as run_ingress
 from services.normalizer.main import normalizer as run_normalizer
@@ -34,6 +37,7 @@ IN_ORDER = (
     "sentinel",
     "upstream",
     "normalizer",
+    "dashboard",
     "ingress",
 )  # they stop the other way round: nothing is cut off
 READY_WITHIN_S = 10.0
@@ -97,6 +101,8 @@ class Running:
     """The services of this process."""
 
     listening: Listening | None = None
+    page: web.Application | None = None  # of the dashboard, which the ingress carries
+    page_url: str | None = None
 
 
 @asynccontextmanager
@@ -111,6 +117,8 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
             await bus.ensure_capture(settings.bus.capture.max_age_s, settings.bus.capture.max_bytes)
             await _enter(stack, name, bus, loaded, state)
             logger.debug(log.SERVICE_STARTED, service=name)
+        if state.page is not None:
+            state.page_url = await _page_url(stack, state.page, state.listening, settings)
         yield state
 
 
@@ -124,8 +132,18 @@ async def _enter(stack: AsyncExitStack, name: str, bus: NatsBus, loaded: Loaded,
         await stack.enter_async_context(run_normalizer(bus, settings))
     elif name == "sentinel":
         await stack.enter_async_context(run_sentinel(bus, settings))
+    elif name == "dashboard":
+        state.page = await stack.enter_async_context(run_dashboard(bus, settings, loaded.dashboard_keys))
     else:
-        state.listening = await stack.enter_async_context(run_ingress(bus, settings, loaded.client_keys))
+        beside = {PREFIX: state.page} if state.page is not None else None
+        state.listening = await stack.enter_async_context(run_ingress(bus, settings, loaded.client_keys, beside))
+
+
+async def _page_url(stack: AsyncExitStack, page: web.Application, carrier: Listening | None, settings: Settings) -> str:
+    """Where the dashboard is: beside the ingress of this process, or on its own port where there is none."""
+    if carrier is not None:
+        return f"{carrier.url}{PREFIX}"
+    return await stack.enter_async_context(listening(page, settings.dashboard.host, settings.dashboard.port))
 
 
 async def until_told_to_stop(parent: int | None = None) -> None:

@@ -17,7 +17,7 @@ logger = structlog.get_logger("service")
 
 async def _serve(loaded: Loaded, name: str, parent: int | None) -> None:
     async with running(loaded, [name]) as services:
-        url = services.listening.url if services.listening else None
+        url = services.listening.url if services.listening else services.page_url
         logger.info(log.SERVICE_READY, service=name, **({"url": url} if url else {}))
         await until_told_to_stop(parent)
         logger.info(log.SERVICE_DRAINING, service=name)
@@ -59,6 +59,15 @@ def normalizer(file: str | None, parent: int | None) -> None:
 def sentinel(file: str | None, parent: int | None) -> None:
     """A worker that looks for loops."""
     _start("sentinel", file, parent=parent)
+
+
+@click.command()
+@options.CONFIG
+@options.HOST
+@click.option("-p", "--port", type=click.IntRange(0, 65535), help="The port to listen on (default: 9989).")
+def dashboard(file: str | None, host: str | None, port: int | None) -> None:
+    """The page for people, at http://127.0.0.1:9989; `up` has it on its own port."""
+    _start("dashboard", file, {"dashboard": {"host": host, "port": port}})
 
 
 @click.command()

@@ -123,7 +123,7 @@ async def _up(wish: Wish) -> None:
         missing = await until_ready(services.listening)
         if missing:
             raise MoontideError(f"not ready after {READY_WITHIN_S:g} s, missing: {', '.join(missing)}")
-        _say_ready(loaded, services.listening.url, url)
+        _say_ready(loaded, services.listening.url, services.page_url, url)
         if wish.demo:
             await demo.show(services.listening.url, settings)
         if not wish.once:
@@ -155,9 +155,10 @@ def _as_variables(overrides: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _say_ready(loaded: Loaded, url: str, nats_url: str) -> None:
+def _say_ready(loaded: Loaded, url: str, page_url: str | None, nats_url: str) -> None:
     settings = loaded.settings
     lines = [f"Moontide is ready: base_url={url}/v1"]
+    lines.append(f"  page     {page_url}")
     lines.append(f"  records  {settings.records[0].url}   (moontide list, moontide inspect last)")
     lines.append("  watch    moontide tap")
     lines.append(f"  or       {nats_sub(settings, nats_url, f'{settings.bus.root}.req.>')}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from urllib.parse import unquote
 
 import anyio.to_thread
@@ -40,7 +42,7 @@ class Ingress:
         self._launch = Launch(settings, worker, self._intake, tell)
         self._responses = ResponsesApi(settings, worker, self._intake, self._launch)
 
-    def application(self) -> web.Application:
+    def application(self, beside: Mapping[str, web.Application] | None = None) -> web.Application:
         app = web.Application(
             client_max_size=self._settings.ingress.max_body_bytes,
             middlewares=[_errors],
@@ -54,6 +56,10 @@ class Ingress:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{name:.+}", self._model)
         app.router.add_route("*", "/v1/{path:.*}", self._through)
+        for prefix, other in (beside or {}).items():
+            app.add_subapp(prefix, other)
+        if beside:
+            app.router.add_get("/", partial(_lead_to, next(iter(beside))))
         return app
 
     # -- is it well?
@@ -177,6 +183,10 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     refusal = _dialect(request).refusal(found)
     log.info("request.refused", method=request.method, path=request.path, status=found.status, why=found.message)
     return error_reply(refusal, found, {}).response or web.Response(status=refusal.status)
+
+
+async def _lead_to(path: str, _http: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound(path)
 
 
 def _leads_elsewhere(path: str) -> bool:

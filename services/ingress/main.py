@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -38,14 +38,19 @@ class Listening:
 
 
 @asynccontextmanager
-async def ingress(bus: Bus, settings: Settings, client_keys: ClientKeys | None) -> AsyncIterator[Listening]:
-    """Answers HTTP while the block lasts; exchanges in hand are finished on the way out."""
+async def ingress(
+    bus: Bus, settings: Settings, client_keys: ClientKeys | None, beside: Mapping[str, web.Application] | None = None
+) -> AsyncIterator[Listening]:
+    """Answers HTTP while the block lasts; exchanges in hand are finished on the way out.
+
+    `beside` are applications that share its address, by their paths; `/` leads to the first of them.
+    """
     capacity = settings.ingress.max_in_flight
     identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.ingress.drain_s)
     service = Ingress(settings, client_keys, worker, print_account)
     runner = web.AppRunner(
-        service.application(),
+        service.application(beside or {}),
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=settings.ingress.keepalive_s,

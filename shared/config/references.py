@@ -14,7 +14,8 @@ from shared.secrets import Secret, Secrets, is_reference, resolve_all
 
 NEEDED_BY: tuple[tuple[Path, frozenset[str] | None], ...] = (  # None = every service
     (("bus", "credentials"), None),
-    (("ingress", "keys"), frozenset({"ingress"})),
+    (("ingress", "keys"), frozenset({"ingress", "dashboard"})),
+    (("dashboard", "keys"), frozenset({"dashboard"})),
     (("upstream", "seal_key"), frozenset({"upstream"})),
     (("providers", "*", "api_key"), frozenset({"upstream"})),
     (("providers", "*", "credentials"), frozenset({"upstream"})),

@@ -16,6 +16,8 @@ from shared.records.tables import Mark, Table
 Name = Literal["category", "tag", "note"]
 Category = Literal["good", "bad"]
 
+LONGEST = {"tag": 200, "note": 10_000}  # characters
+
 CATEGORY: Name = "category"
 TAG: Name = "tag"
 NOTE: Name = "note"
@@ -44,6 +46,11 @@ def marks_of_all(connection: Connection, exchange_ids: Sequence[str]) -> dict[st
         of_it = said.setdefault(id, {CATEGORY: (), TAG: (), NOTE: ()})
         of_it[name] = (*of_it.get(name, ()), value)
     return {id: Marks(next(iter(of_it[CATEGORY][-1:]), None), of_it[TAG], of_it[NOTE]) for id, of_it in said.items()}
+
+
+def is_sound(name: Name, text: str) -> bool:
+    """Whether a tag or note is there, short enough and one that every database takes."""
+    return bool(text.strip()) and len(text) <= LONGEST[name] and "\x00" not in text
 
 
 class Marking:
