@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { copy, el, fill, plain, quote, said, toast } from './dom.js';
-import { NONE, bytes, count, fullTime, isoTime, money, seconds } from './format.js';
+import { NONE, bytes, count, fullTime, isoTime, money, seconds, tokens } from './format.js';
 import { jsonTree, parse } from './jsontree.js';
 import { resultOf } from './list.js';
 import { answerView, growingAnswer, requestView } from './messages.js';
@@ -142,7 +142,7 @@ const short = (facts) => Object.entries(facts).filter(([, value]) => value !== n
 function strip(row) {
   const facts = [
     ['First byte', seconds(row.first_byte_s)], ['Total', seconds(row.latency_s)],
-    ['Tokens', `${count(row.prompt_tokens)} › ${count(row.completion_tokens)}`],
+    ['Tokens', tokens(row.prompt_tokens, count(row.completion_tokens))],
     ['Cached', count(row.cached_tokens)], ['Reasoning', count(row.reasoning_tokens)],
     ['Speed', row.tokens_per_s ? `${row.tokens_per_s.toFixed(1)} tok/s` : NONE], ['Cost', money(row.cost_usd)],
     ['Calls', row.calls], ['Client', row.client ? quote(row.client) : NONE], ['Dialect', row.dialect ? quote(row.dialect) : NONE],

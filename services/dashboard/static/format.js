@@ -35,4 +35,6 @@ export function money(value) {
   if (value === null || value === undefined) return NONE;
   return value === 0 ? '$0' : value < 0.01 ? `$${value.toFixed(5)}` : value < 10 ? `$${value.toFixed(3)}` : `$${value.toFixed(0)}`;
 }
+// `28 › 46`: prompt and completion.
+export const tokens = (asked, said) => (asked === null || asked === undefined) && said === NONE ? NONE : `${count(asked)} › ${said}`;
 export const percent = (value) => (value === null || value === undefined ? NONE : `${(value * 100).toFixed(value > 0.9995 || value < 0.0005 ? 0 : 1)}%`);

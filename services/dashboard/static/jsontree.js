@@ -42,7 +42,7 @@ function branch(label, value, depth) {
     }
     if (shown < size) inside.append(el('button', { type: 'button', class: 'quiet', onclick: (event) => { event.target.remove(); show(); } }, `${size - shown} more`));
   };
-  const copying = el('button', { type: 'button', class: 'quiet copy', title: 'Copy this part as JSON', 'aria-label': 'Copy this part', onclick: (event) => { event.preventDefault(); copy(textOf(value)); } }, '⧉');
+  const copying = el('button', { type: 'button', class: 'quiet copy', title: 'Copy this part as JSON', 'aria-label': 'Copy this part', onclick: (event) => { event.preventDefault(); copy(textOf(value)); } }, 'copy');
   const box = el('details', { open: depth > 0 }, el('summary', {}, label, el('span', { class: 'brace' }, `${begin} ${size} ${end}`), copying), inside);
   if (depth > 0) show();
   else box.addEventListener('toggle', () => { if (box.open && !shown) show(); });

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { el, fill, plain, quote } from './dom.js';
-import { NONE, count, fullTime, money, percent, seconds, time } from './format.js';
+import { NONE, count, fullTime, money, percent, seconds, time, tokens } from './format.js';
 
 const PAGE = 100;
 const AHEAD = 12; // rows above and below the window
@@ -39,9 +39,9 @@ export function listPage(main, live) {
   const overlay = new Map(); // what the bus says of running ones, by id
 
   const form = el('form', { class: 'filters', role: 'search', 'aria-label': 'Filter exchanges' });
-  const complaint = el('p', { class: 'problem pad-x', role: 'alert', hidden: true });
+  const complaint = el('pre', { class: 'problem complaint', role: 'alert', hidden: true });
   const front = el('tbody');
-  const frontBox = el('details', { class: 'front', open: innerHeight > 640 },
+  const frontBox = el('details', { class: 'front', open: innerHeight > 640 && innerWidth > 700 },
     el('summary', {}, el('span', { class: 'front-title' }, 'By model and provider')),
     el('div', { class: 'scroll-x', tabindex: '0', role: 'region', 'aria-label': 'By model and provider' },
       el('table', { class: 'grid' },
@@ -63,12 +63,12 @@ export function listPage(main, live) {
     const list = optionLists[name] && optionLists[name].id;
     const input = el('input', { id: `f-${name}`, name, type: name === 'search' ? 'search' : 'text', placeholder: hint, list, autocomplete: 'off', spellcheck: 'false' });
     inputs.set(name, input);
-    return el('label', { class: `field ${name}`, for: `f-${name}` }, el('span', {}, label), input);
+    return el('label', { class: `field f-${name}`, for: `f-${name}` }, el('span', {}, label), input);
   };
   const choice = (name, label, values) => {
     const select = el('select', { id: `f-${name}`, name }, el('option', { value: '' }, 'any'), values.map((value) => el('option', { value }, value)));
     inputs.set(name, select);
-    return el('label', { class: `field ${name}`, for: `f-${name}` }, el('span', {}, label), select);
+    return el('label', { class: `field f-${name}`, for: `f-${name}` }, el('span', {}, label), select);
   };
   const check = (name, label) => {
     const input = el('input', { id: `f-${name}`, name, type: 'checkbox' });
@@ -250,7 +250,7 @@ export function listPage(main, live) {
       el('span', { role: 'cell', class: 'c2' }, el('a', { href: `/ui/x/${encodeURIComponent(row.id)}`, 'data-link': true, 'data-id': row.id, 'data-at': at, tabindex: at === focused ? '0' : '-1' }, row.model ? quote(row.model) : quote(`${row.method || ''} ${row.path || row.id}`))),
       el('span', { role: 'cell', class: 'c3' }, row.provider ? quote(row.provider) : NONE),
       el('span', { role: 'cell', class: 'c4' }, row.client ? quote(row.client) : NONE),
-      el('span', { role: 'cell', class: 'c5 num', title: 'prompt and completion tokens; of a running one, the pieces that have come' }, `${count(row.prompt_tokens)} › ${output}`),
+      el('span', { role: 'cell', class: 'c5 num', title: 'prompt and completion tokens; of a running one, the pieces that have come' }, tokens(row.prompt_tokens, output)),
       el('span', { role: 'cell', class: 'c6 num' }, seconds(row.first_byte_s)),
       el('span', { role: 'cell', class: 'c7 num' }, isLive ? seconds(Math.max(0, now / 1000 - row.at)) : seconds(row.latency_s)),
       el('span', { role: 'cell', class: 'c8 num' }, money(row.cost_usd)),
@@ -264,7 +264,8 @@ export function listPage(main, live) {
     isEmpty = !rows.length && !isLoading;
     empty.hidden = !isEmpty;
     if (!isEmpty || wasEmpty) return;
-    if (problem && problem.code !== 'no_records') fill(empty, el('h2', {}, 'The list can\'t be shown'), el('p', {}, problem.message), el('button', { type: 'button', onclick: () => { isEmpty = false; reload(); } }, 'Try again'));
+    if (problem && problem.field) fill(empty, el('h2', {}, 'This filter can\'t be meant'), el('p', {}, 'What is wrong stands above.'));
+    else if (problem && problem.code !== 'no_records') fill(empty, el('h2', {}, 'The list can\'t be shown'), el('p', {}, problem.message), el('button', { type: 'button', onclick: () => { isEmpty = false; reload(); } }, 'Try again'));
     else if (isFiltered()) fill(empty, el('h2', {}, 'Nothing fits'), el('p', {}, searchedTo !== null ? 'Not in what was searched so far.' : 'No recorded exchange fits these filters.'), el('button', { type: 'button', onclick: () => form.reset() }, 'Clear the filters'));
     else fill(empty, el('h2', {}, 'Nothing recorded yet'), el('p', {}, 'Point a client here, and its exchanges appear as they happen:'),
       el('pre', { class: 'code' }, `from openai import OpenAI\nclient = OpenAI(base_url="${location.origin}/v1")\nclient.chat.completions.create(model="kimi-k2.6",\n    messages=[{"role": "user", "content": "Hello"}])`));
@@ -275,7 +276,7 @@ export function listPage(main, live) {
     problem = error;
     for (const [name, input] of inputs) input.setAttribute('aria-invalid', String(Boolean(error && error.field === name)));
     complaint.hidden = !error || error.code === 'no_records' || (!error.field && !rows.length);
-    complaint.textContent = error ? plain(error.message) : '';
+    complaint.textContent = error ? error.message.split('\n').map(plain).join('\n') : '';
   }
 
   // -- the front rows
@@ -295,12 +296,12 @@ export function listPage(main, live) {
         [count(one.exchanges), percent(one.exchanges ? 1 - one.not_found / one.exchanges : null)].map(num),
         el('td', { class: `num ${one.errors ? 'bad' : ''}` }, one.errors),
         [count(one.tool_calls), percent(one.schema_accuracy), count(one.repaired), seconds(one.first_byte_s.p50), seconds(one.first_byte_s.p95), seconds(one.latency_s.p50), seconds(one.latency_s.p95),
-          count(one.prompt_tokens), count(one.completion_tokens), money(one.cost_usd) + (one.unpriced ? ' +?' : '')].map(num))));
+          count(one.prompt_tokens), count(one.completion_tokens), one.cost_usd === null && one.unpriced ? '?' : money(one.cost_usd) + (one.unpriced ? ' +?' : '')].map(num))));
       if (!found.rows.length) fill(front, el('tr', {}, el('td', { colspan: 15, class: 'hint' }, 'Nothing in this time.')));
       options('model', found.rows);
       options('provider', found.rows);
     } catch (error) {
-      if (error.name !== 'AbortError') fill(front, el('tr', {}, el('td', { colspan: 15, class: 'hint' }, error.code === 'no_records' ? 'Nothing recorded yet.' : error.message)));
+      if (error.name !== 'AbortError') fill(front, el('tr', {}, el('td', { colspan: 15, class: 'hint' }, error.code === 'no_records' ? 'Nothing recorded yet.' : error.field ? 'Nothing is summed up with this filter.' : error.message)));
     }
   }
   const num = (text) => el('td', { class: 'num' }, text);

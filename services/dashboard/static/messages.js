@@ -42,7 +42,7 @@ export function toolCall(call, made) {
   ] : [];
   return el('div', { class: 'toolcall' },
     el('header', {}, el('span', { class: 'fn' }, 'ƒ ', quote(call.name || '?')), call.id && quote(call.id, { class: 'mono hint' }), verdicts,
-      el('button', { type: 'button', class: 'quiet copy', 'aria-label': 'Copy the arguments', onclick: () => copy(call.arguments || '') }, '⧉')),
+      el('button', { type: 'button', class: 'quiet copy', 'aria-label': 'Copy the arguments', onclick: () => copy(call.arguments || '') }, 'Copy')),
     made && made.problem && el('p', { class: 'problem' }, quote(made.problem)),
     el('pre', { class: 'code' }, said(call.arguments || '')));
 }
@@ -51,7 +51,7 @@ export function requestView(request) {
   if (!request) return null;
   const settings = Object.entries(request.settings);
   return [
-    el('details', { class: 'settings' }, el('summary', {}, `${settings.length} settings, ${request.tools.length} tools offered`),
+    el('details', { class: 'settings' }, el('summary', {}, `${settings.length} ${settings.length === 1 ? 'setting' : 'settings'}, ${request.tools.length} ${request.tools.length === 1 ? 'tool' : 'tools'} offered`),
       el('dl', { class: 'facts' }, settings.map(([name, value]) => [el('dt', {}, quote(name)), el('dd', { class: 'mono' }, said(value))])),
       request.tools.map((tool) => el('details', {}, el('summary', {}, 'ƒ ', quote(tool.name)), el('pre', { class: 'code' }, said(tool.text))))),
     request.left_out > 0 && el('p', { class: 'hint' }, `${request.left_out} earlier messages are in the request's body`),

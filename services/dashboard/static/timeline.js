@@ -1,7 +1,7 @@
 // When what happened: calls as bars, events as points, pieces of an answer as a waterfall.
 
 import { el, quote, said } from './dom.js';
-import { NONE, bytes, count, money, seconds } from './format.js';
+import { NONE, bytes, count, money, seconds, tokens } from './format.js';
 
 export function timeline(view) {
   const begin = view.exchange.at;
@@ -31,7 +31,7 @@ function callRow(call, begin, whole) {
   return el('article', { class: 'call' },
     el('header', {}, el('strong', {}, quote(call.call)), ' ', quote([call.provider, call.model].filter(Boolean).join(' / ') || NONE), ' ',
       el('span', { class: `tag ${kind}` }, `${call.status || ''} ${outcome}`.trim()),
-      el('span', { class: 'hint' }, `first byte ${seconds(call.first_byte_s)} · total ${seconds(call.latency_s)} · ${count(call.prompt_tokens)} › ${count(call.completion_tokens)} tokens · ${bytes(call.body_bytes)} in ${count(call.frames)} pieces · ${money(call.cost_usd)}`)),
+      el('span', { class: 'hint' }, `first byte ${seconds(call.first_byte_s)} · total ${seconds(call.latency_s)} · tokens ${tokens(call.prompt_tokens, count(call.completion_tokens))} · ${bytes(call.body_bytes)} in ${count(call.frames)} pieces · ${money(call.cost_usd)}`)),
     bar, call.url && el('p', { class: 'mono hint' }, quote(`${call.method || ''} ${call.url}`)),
     call.error_message && el('p', { class: 'problem' }, quote([call.error_code, call.error_message].filter(Boolean).join(': '))),
     call.frames_missing > 0 && el('p', { class: 'problem' }, `${call.frames_missing} pieces were never recorded`),

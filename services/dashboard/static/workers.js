@@ -15,7 +15,7 @@ export function workersPage(main, live) {
       el('h1', {}, 'Providers'), providers,
       el('h1', {}, 'Workers'), note,
       el('div', { class: 'scroll-x', tabindex: '0', role: 'region', 'aria-label': 'Workers' },
-        el('table', { class: 'grid' }, el('thead', {}, el('tr', {}, heads.map((head) => el('th', { scope: 'col' }, head)))), workers))));
+        el('table', { class: 'grid' }, el('thead', {}, el('tr', {}, heads.map((head) => el('th', { scope: 'col', class: head === 'Process' || head === 'Up' ? 'num' : '' }, head)))), workers))));
 
   function show(state) {
     note.hidden = state.workers.length > 0;
