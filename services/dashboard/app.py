@@ -132,7 +132,7 @@ class Dashboard:
     async def _live(self, http: web.Request) -> web.StreamResponse:
         async with stream(http, self._hub) as told:
             await tell_list(self._hub, told)
-        return web.Response()
+        return told.response
 
     # -- one
 
@@ -150,7 +150,7 @@ class Dashboard:
             raise NotFound(f"{id!r} is no request id")
         async with stream(http, self._hub) as told:
             await tell_exchange(self._hub, told, id)
-        return web.Response()
+        return told.response
 
     async def _diff(self, http: web.Request) -> web.Response:
         call, is_raw, is_whole = (http.query.get("call") or None, "raw" in http.query, "all" in http.query)

@@ -26,19 +26,19 @@ class Stream:
     """One page's connection."""
 
     def __init__(self, response: web.StreamResponse) -> None:
-        self._response = response
+        self.response = response
         self._told_at = time.monotonic()
 
     async def tell(self, event: str, value: Any) -> None:
         self._told_at = time.monotonic()
         data = msgspec.json.encode(value)  # never holds a line end
-        await self._response.write(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
+        await self.response.write(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
 
     async def ping(self) -> None:
         """A sign of life, where there was nothing to say for a while."""
         if time.monotonic() - self._told_at > PING_S:
             self._told_at = time.monotonic()
-            await self._response.write(b": still here\n\n")
+            await self.response.write(b": still here\n\n")
 
 
 @asynccontextmanager

@@ -52,6 +52,10 @@ export function exchangePage(main, id) {
       told: (some) => {
         for (const one of some) hear(one);
       },
+    }, (isOpen) => {
+      if (!isOpen) return;
+      growing.clear(); // a stream that is opened again tells everything again
+      facts.length = 0;
     });
   }
   function hear(told) {

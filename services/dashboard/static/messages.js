@@ -96,6 +96,7 @@ export function growingAnswer() {
   });
   return {
     box,
+    clear() { leg = null; places.clear(); box.replaceChildren(); },
     add(told) {
       if (leg !== told.leg) { leg = told.leg; places.clear(); box.replaceChildren(); }
       for (const delta of told.deltas) {
