@@ -6,6 +6,7 @@ ARGS ?=
 .venv/installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m compileall -q services shared
 	@touch $@
 
 help: ## what can be made

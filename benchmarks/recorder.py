@@ -11,13 +11,19 @@ work (Postgres only). Prints one line per measurement; an SQLite database is thr
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import anyio
+import psutil
+from sqlalchemy import Engine, text
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -29,11 +35,13 @@ from services.recorder.worker import BATCH_MESSAGES, Rhythm, Sink
 from shared.bus import Captured
 from shared.bus.nats import NatsBus, stream_name
 from shared.ids import new_id
+from shared.records.database import open_reader, open_writer
+from shared.records.space import used_bytes
+from shared.records.tables import Table
 from shared.subjects import Subjects
 from tests.fixtures.exchanges import Script, captured, plain, streamed
 
 ROOT = "benchmark"
-AT_ONCE = 64  # exchanges that run side by side
 
 
 def scripts(options: argparse.Namespace) -> Iterator[Script]:
@@ -49,7 +57,7 @@ def mixed(options: argparse.Namespace) -> list[Captured]:
     """The messages of exchanges that run side by side, in turns."""
     messages, running, coming = [], [], scripts(options)
     while True:
-        running += [iter(script.messages) for _, script in zip(range(AT_ONCE - len(running)), coming, strict=False)]
+        running += [iter(one.messages) for one in islice(coming, options.at_once - len(running))]
         if not running:
             return captured([Script("mixed", messages=messages)])
         for one in list(running):
@@ -60,16 +68,34 @@ def mixed(options: argparse.Namespace) -> list[Captured]:
                 messages.append(message)
 
 
-def report(what: str, options: argparse.Namespace, messages: int, took_s: float, cpu_s: float, path: Path) -> None:
-    size = sum(file.stat().st_size for file in path.parent.iterdir() if file.name.startswith(path.name))
-    rates = f"{options.exchanges / took_s:8,.0f} exchanges/s  {messages / took_s:9,.0f} messages/s"
-    costs = f"{cpu_s / messages * 1e6:6.1f} us CPU/message  {size / options.exchanges:8,.0f} bytes/exchange"
-    print(f"{what:8} {options.kind:9} {rates}  {costs}")
+def report(
+    what: str, options: argparse.Namespace, messages: int, took_s: float, cpu_s: float | None, share: float = 1.0
+) -> None:
+    rates = f"{options.exchanges * share / took_s:8,.0f} exchanges/s  {messages / took_s:9,.0f} messages/s"
+    cost = f"  {cpu_s / messages * 1e6:6.1f} us CPU/message" if cpu_s is not None else ""
+    print(f"{what:28} {options.kind:9} {rates}{cost}  {used(options.url) / options.exchanges:8,.0f} bytes/exchange")
 
 
-def write_from_memory(options: argparse.Namespace, folder: Path) -> None:
-    messages, url = mixed(options), f"sqlite:///{folder}/records.db"
-    store, position = Store.open(url, "benchmark"), Position()
+def used(url: str) -> int:
+    engine = open_writer(url)
+    with engine.connect() as connection:
+        found = used_bytes(connection)
+    engine.dispose()
+    return found
+
+
+def empty(url: str) -> None:
+    engine = open_writer(url)
+    with engine.begin() as connection:
+        for table in Table.metadata.tables.values():
+            connection.execute(table.delete())
+    engine.dispose()
+
+
+def write_from_memory(options: argparse.Namespace) -> None:
+    messages = mixed(options)
+    store, position = Store.open(options.url, "benchmark"), Position()
+    store.position()  # makes the feed
     began, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(messages), options.batch):
         some = messages[start : start + options.batch]
@@ -78,24 +104,76 @@ def write_from_memory(options: argparse.Namespace, folder: Path) -> None:
         position = after
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
     store.close()
-    report("memory", options, len(messages), took_s, cpu_s, folder / "records.db")
+    report(f"{options.database}, from memory", options, len(messages), took_s, cpu_s)
 
 
-async def write_from_nats(options: argparse.Namespace, folder: Path) -> None:
-    messages, url = mixed(options), f"sqlite:///{folder}/records.db"
+async def publish(options: argparse.Namespace) -> int:
+    """Everything into the capture stream; how many messages."""
+    messages = mixed(options)
     bus = await NatsBus.connect(options.nats, Subjects(ROOT), "benchmark")
+    with suppress(Exception):
+        await bus._js.delete_stream(stream_name(ROOT))
     await bus.ensure_capture(3600, 4 * 1024**3)
     for message in messages:
         await bus.publish(message.subject, message.data, dict(message.headers) or None)
     await bus.flush()
-    sink = Sink(bus, Subjects(ROOT), url, feed_name(url), Rhythm())
-    sink.stop()  # ends when nothing is left
-    began, cpu = time.perf_counter(), time.process_time()
-    await sink.run()
-    took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
-    await bus._js.delete_stream(stream_name(ROOT))
     await bus.close()
-    report("nats", options, len(messages), took_s, cpu_s, folder / "records.db")
+    return len(messages)
+
+
+async def record(nats: str, url: str) -> None:
+    bus = await NatsBus.connect(nats, Subjects(ROOT), "benchmark")
+    await Sink(bus, Subjects(ROOT), url, feed_name(url), Rhythm()).run()
+
+
+def record_for_ever(nats: str, url: str) -> None:
+    anyio.run(record, nats, url, backend_options={"use_uvloop": sys.platform != "win32"})
+
+
+def write_from_nats(options: argparse.Namespace) -> None:
+    """From the first message that is written until the last one is."""
+    messages = anyio.run(publish, options)
+    makes = multiprocessing.get_context("spawn")
+    settings = (options.nats, options.url)
+    recorders = [makes.Process(target=record_for_ever, args=settings) for _ in range(options.recorders)]
+    for process in recorders:
+        process.start()
+    engine = open_reader(options.url)
+    began, busy = 0.0, 0.0
+    while (reached := finished(engine)) < options.exchanges:
+        if reached and not began:
+            began, busy, before = time.perf_counter(), busy_s(), reached
+        time.sleep(0.1)
+    took_s, cores = time.perf_counter() - began, (busy_s() - busy) / (time.perf_counter() - began)
+    engine.dispose()
+    for process in recorders:
+        process.kill()
+        process.join()
+    share = 1 - before / options.exchanges  # what was written while the clock ran
+    report(f"{options.database}, {options.recorders} from NATS", options, int(messages * share), took_s, None, share)
+    print(f"    {cores:.2f} of {os.cpu_count()} cores were busy, with everything that runs here")
+
+
+def finished(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM exchanges WHERE state = 'done'")) or 0)
+
+
+def busy_s() -> float:
+    """Seconds that the machine's cores have worked."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0)
+
+
+def measure(options: argparse.Namespace, database: str, url: str) -> None:
+    options.database, options.url = database, url
+    empty(url)
+    write_from_memory(options)
+    if options.nats:
+        for count in range(1, options.at_most + 1 if database == "postgres" else 2):
+            options.recorders = count
+            empty(url)
+            write_from_nats(options)
 
 
 def main() -> None:
@@ -105,13 +183,15 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=50, help="chunks of a stream")
     parser.add_argument("--bytes", type=int, default=200, help="of a plain answer")
     parser.add_argument("--batch", type=int, default=BATCH_MESSAGES, help="messages a transaction (from memory)")
+    parser.add_argument("--at-once", type=int, default=64, help="exchanges that run side by side")
     parser.add_argument("--nats", help="a server with JetStream")
+    parser.add_argument("--postgres", help="a database that is emptied: postgresql://user@host/database")
+    parser.add_argument("--recorders", type=int, default=1, dest="at_most", help="that share the work, on Postgres")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        write_from_memory(options, Path(folder))
-    if options.nats:
-        with tempfile.TemporaryDirectory() as folder:
-            anyio.run(write_from_nats, options, Path(folder), backend_options={"use_uvloop": sys.platform != "win32"})
+        measure(options, "sqlite", f"sqlite:///{folder}/records.db")
+    if options.postgres:
+        measure(options, "postgres", options.postgres)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From an event stream to the completion that a plain request asked for.
+"""From an event stream to the completion that a plain request asked for; `shared.whole_answers` is the way back.
 
 Used where the provider is asked for a stream although the client wants one answer (`--force-stream`), and wherever a
 recorded stream is read. Tolerates what providers do: choices in any order, tool calls without an index, usage in
@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from shared.sse import SseParser
+from shared.whole_answers import Json, decode_object, objects
 
 TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "refusal")  # streamed as fragments of one text
-Json = dict[str, Any]
 
 
 class Assembly:
@@ -36,10 +36,10 @@ class Assembly:
     def _read(self, events: list[bytes]) -> None:
         for text in map(bytes.strip, events):
             if text not in (b"", b"[DONE]"):
-                self.take(_decode_object(text))
+                self.take(decode_object(text))
 
     def take(self, chunk: Json) -> None:
-        for choice in _objects(chunk.get("choices")):
+        for choice in objects(chunk.get("choices")):
             self._usage = choice.get("usage") or self._usage
             index = _index(choice.get("index"))
             known = self._choices.get(index)
@@ -66,14 +66,6 @@ class Assembly:
         return body
 
 
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-def _objects(value: Any) -> list[Json]:
-    """The objects of a list; providers write null for a list, and null into one."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
 def _object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
@@ -96,7 +88,7 @@ class _Choice:
             if name in TEXT_FIELDS:
                 self._texts.setdefault(name, []).extend(_texts(value))
             elif name == "tool_calls":
-                self._calls.take(_objects(value))
+                self._calls.take(objects(value))
             elif value is not None:
                 self._message[name] = _joined(self._message.get(name), value)
         for name, tokens in _object(choice.get("logprobs")).items():
@@ -118,7 +110,7 @@ def _texts(value: Any) -> list[str]:
     """The text of a fragment: a string, or a list of parts."""
     if isinstance(value, str):
         return [value]
-    return [part["text"] for part in _objects(value) if isinstance(part.get("text"), str)]
+    return [part["text"] for part in objects(value) if isinstance(part.get("text"), str)]
 
 
 def _joined(before: Any, fragment: Any) -> Any:

@@ -42,6 +42,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     param: str | None = None
     retry_after_s: float | None = None
     body: str | None = None  # the provider's own error body, handed on as it is
+    should_retry: bool | None = None  # the provider's `x-should-retry`
 
 
 class Body(Struct, frozen=True, kw_only=True):
@@ -95,10 +96,36 @@ class RepeatSettings(Struct, frozen=True, kw_only=True):
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5  # how little repetition is tolerated; 0 = any amount
     min_length: Annotated[int, msgspec.Meta(ge=0)] = 100  # characters; docs/loops.md has the mapping
     finish_reason: str = "repeat"  # of an answer that was stopped
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3  # `retry`: calls that may loop before it is `stop`
 
     @property
     def is_on(self) -> bool:
         return self.action != "off" and self.threshold > 0
+
+
+class EnsureToolCall(Struct, frozen=True, kw_only=True):
+    """Every turn of an agent ends in a tool call; part of the configuration and of the job."""
+
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3  # calls for one turn, the first one included
+    mode: Literal["stream", "buffer"] = "stream"  # buffer: a stream holds the last attempt only
+    termination_tool: str = "done"  # what the model calls when it has finished; the client never sees it
+    instruction: str | None = None  # said in the system message; `{tool}` is the termination tool; None = our words
+    reminder: str | None = None  # said when a turn is asked again; likewise
+
+
+class CheckToolCalls(Struct, frozen=True, kw_only=True):
+    """Calls that don't fit what was offered are asked again; part of the configuration and of the job."""
+
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3  # calls for one turn, the first one included
+
+
+class Enforcement(Struct, frozen=True, kw_only=True):
+    """What the enforcer has to see to in one answer."""
+
+    ensure: EnsureToolCall | None = None
+    check: CheckToolCalls | None = None
+    retry: RepeatSettings | None = None  # of answers that loop
+    continues: bool = False  # a provider of the model can go on with a prefix
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -108,6 +135,15 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     first_byte_s: float = 300.0  # a thinking model is silent for minutes
     idle_s: float = 120.0
     total_s: float = 3600.0
+
+
+class Resume(Struct, frozen=True, kw_only=True):
+    """What there is of a job whose worker died, for the one that takes it over."""
+
+    worker: str  # who made the leg so far
+    address: str  # whom the legs for this job are addressed to: the worker that had it first
+    call: str  # whose leg was being made
+    frames: int = 0  # of that leg, which its receiver has
 
 
 class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
@@ -123,6 +159,10 @@ class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
     queue_timeout_s: float = 5.0  # how long a stage may look for the next one's capacity
     stitched: bool = False  # `to` joins the text of several calls: a broken stream may go on from another one
     watched: bool = False  # it may be stopped before its provider has counted the tokens
+    origin: str | None = None  # the ingress that the request came in at: without it nobody waits for the answer
+    resume: Resume | None = None  # set where the worker that had the job died
+    enforce: Enforcement | None = None  # for the enforcer
+    has_prefix: bool = False  # the request ends in a text to go on with: only providers that can are asked
 
 
 class Watch(Struct, frozen=True, kw_only=True, tag="watch.v1", tag_field="type"):
@@ -151,6 +191,7 @@ class Head(Struct, frozen=True, kw_only=True, tag="head.v1", tag_field="type"):
     model: str | None = None
     content_type: str = "application/json"
     headers: dict[str, str] = {}  # response headers worth keeping, lower-case names
+    takes_over: str | None = None  # the dead worker whose leg is made again here, from its beginning
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -186,6 +227,10 @@ class End(Struct, frozen=True, kw_only=True, tag="end.v1", tag_field="type"):
     next_call: str | None = None
     continued: bool = False  # the next call continues this one's text; else it starts afresh and this one's is void
     calls: int = 1  # provider calls that this leg is made of
+    takes_over: str | None = None  # the dead worker whose leg this ends, or whose leg was made again here
+    last_call: str | None = None  # the last of them, where there were several: the next one is free
+    attempts: int = 1  # how often the enforcer asked
+    unmet: str | None = None  # what it asked for in vain: ensure_tool_call, check_tool_calls
 
     @property
     def is_well_formed(self) -> bool:
@@ -204,7 +249,7 @@ class Event(Struct, frozen=True, kw_only=True, tag="event.v1", tag_field="type")
 class Cancel(Struct, frozen=True, kw_only=True, tag="cancel.v1", tag_field="type"):
     """Stop everything that is done for a request."""
 
-    by: str  # client | operator | ingress | sentinel
+    by: str  # client | operator | ingress | sentinel | enforcer
     why: str
     worker: str | None = None  # only this one: a worker that took a job which another one has
     call: str | None = None  # only what is done for this call
@@ -232,6 +277,24 @@ class Done(Struct, frozen=True, kw_only=True, tag="done.v1", tag_field="type"):
     completion_id: str | None = None
     repairs: dict[str, int] = {}
     fault: Fault | None = None
+    attempts: int = 1  # how often the enforcer asked
+    unmet: str | None = None  # what it asked for in vain
+
+
+class Sample(Struct, frozen=True, kw_only=True, array_like=True):
+    """One figure of a worker, as `/metrics` shows it."""
+
+    name: str  # without the prefix `moontide_`
+    value: float
+    labels: dict[str, str] = {}
+
+
+class Lag(Struct, frozen=True, kw_only=True):
+    """How far a sink of the recorder is behind what passed."""
+
+    sink: str  # where it writes, without a password
+    messages: int
+    behind_s: float  # how long the oldest of them has been waiting
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field="type"):
@@ -248,6 +311,12 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat.v1", tag_field
     capacity: int
     draining: bool = False
     seal_key: str | None = None  # an upstream worker's public key (hex)
+    settings: str = ""  # digest of the settings in force: workers that took the same file have the same
+    generation: int = 0  # how many settings the worker's process has had; 0 = it doesn't say
+    settings_at: float = 0.0  # when they came into force
+    samples: list[Sample] = []  # what the worker counts and measures
+    lags: tuple[Lag, ...] = ()  # of a recorder's sinks
+    answers_pings: bool = False  # who doesn't answer one is gone; workers of older versions never do
 
 
 class ProviderState(Struct, frozen=True, kw_only=True, tag="provider.v1", tag_field="type"):

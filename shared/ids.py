@@ -45,5 +45,10 @@ def new_instance(service: str, random_bytes: bytes | None = None) -> str:
     return f"{service}-{_digits(int.from_bytes(random_bytes), INSTANCE_BYTES * 8 // 5)}"
 
 
+def service_of(instance: str) -> str:
+    """`upstream` of `upstream-7ZZZ0G3K`."""
+    return instance.rpartition("-")[0]
+
+
 def _digits(number: int, count: int) -> str:
     return "".join(ALPHABET[number >> shift & 31] for shift in range(5 * (count - 1), -1, -5))

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from shared.bus import Bus, Delivery
+from shared.bus import Bus, Delivery, Subscription
 from shared.cancels import Cancels
-from shared.contracts import Cancel, Fault
+from shared.contracts import Cancel
 from shared.course import Course
 from shared.legs import BUFFERED_BYTES, LegReader
-from shared.roster import Roster
 from shared.subjects import Subjects
 
 QUIET_AFTER_S = 5.0  # a leg silent for this long is compared with the capture stream
@@ -20,36 +19,49 @@ QUIET_AFTER_S = 5.0  # a leg silent for this long is compared with the capture s
 class Inbox:
     """Frames by the leg they belong to."""
 
-    def __init__(self, bus: Bus, subjects: Subjects, instance: str, roster: Roster, cancels: Cancels) -> None:
+    def __init__(self, bus: Bus, subjects: Subjects, instance: str, cancels: Cancels) -> None:
         self._bus = bus
         self._subjects = subjects
         self._instance = instance
-        self._roster = roster
         self._cancels = cancels
         self._readers: dict[str, LegReader] = {}  # by the prefix of their subjects
-        self._courses: dict[tuple[str, str], Course] = {}  # by request and leg
+        self._courses: dict[tuple[str, str, str], Course] = {}  # by request, leg and whom it is addressed to
 
     async def listen(self) -> None:
         await self._bus.subscribe(self._subjects.frames_to(self._instance), self._received)
 
+    async def adopt(self, id: str, address: str) -> Subscription:
+        """Receives what is addressed to a worker that died, of one request."""
+        return await self._bus.subscribe(self._subjects.frames_of_request(id, address), self._received)
+
     @contextmanager
-    def following(self, id: str, call: str, leg: str, buffered_bytes: int = BUFFERED_BYTES) -> Iterator[Course]:
-        """A leg addressed to this worker, from `call` on over all calls, received while the block lasts."""
+    def following(
+        self, id: str, call: str, leg: str, buffered_bytes: int = BUFFERED_BYTES, address: str | None = None
+    ) -> Iterator[Course]:
+        """A leg, from `call` on over all calls, received while the block lasts.
+
+        It is addressed to this worker, or to one that died and whose frames were adopted.
+        """
+        to = address or self._instance
 
         def make(call: str) -> LegReader:
-            reader = LegReader(self._bus, self._subjects.leg(id, call, leg, self._instance), buffered_bytes)
+            reader = LegReader(self._bus, self._subjects.leg(id, call, leg, to), buffered_bytes)
             self._readers[reader.prefix] = reader
             return reader
 
         def drop(reader: LegReader) -> None:
             del self._readers[reader.prefix]
 
-        course = self._courses[id, leg] = Course(call, make, drop)
+        course = self._courses[id, leg, to] = Course(call, make, drop, to, is_adopted=to != self._instance)
         try:
             yield course
         finally:
             course.close()
-            del self._courses[id, leg]
+            del self._courses[id, leg, to]
+
+    def courses(self) -> list[Course]:
+        """Those that are followed just now."""
+        return list(self._courses.values())
 
     def producers(self) -> set[str]:
         """The workers that a leg comes from."""
@@ -67,7 +79,7 @@ class Inbox:
     async def _dismiss(self, subject: str, reader: LegReader, stray: str) -> None:
         """Stops a worker that took a job which another one has; what else it does for the request goes on."""
         address = self._subjects.frame(subject)
-        course = self._courses.get((address.id, address.leg))
+        course = self._courses.get((address.id, address.leg, address.to))
         call = address.call if course is None else course.first
         why = f"{reader.producer} has this job"
         await self._cancels.send(address.id, Cancel(by=self._instance, why=why, worker=stray, call=call))
@@ -75,16 +87,14 @@ class Inbox:
     def _ahead(self, subject: str) -> LegReader | None:
         """The reader of a call that begins before the one ahead of it was read to its end."""
         address = self._subjects.frame(subject)
-        course = self._courses.get((address.id, address.leg))
+        course = self._courses.get((address.id, address.leg, address.to))
         return None if course is None else course.receiver(address.call)
 
     def look_after(self, start_soon: Callable[..., None]) -> None:
-        """Called each second: quiet legs are compared with the capture stream, those of a dead producer end."""
+        """Called each second: quiet legs are compared with the capture stream."""
         now = time.monotonic()
         for reader in self._readers.values():
-            if reader.producer is not None and self._roster.is_gone(reader.producer):
-                start_soon(self._bury, reader)
-            elif now - reader.last_at > QUIET_AFTER_S:
+            if now - reader.last_at > QUIET_AFTER_S:
                 reader.last_at = now
                 start_soon(reader.catch_up)
 
@@ -92,8 +102,3 @@ class Inbox:
         """After a lost connection: frames may have passed meanwhile."""
         for reader in self._readers.values():
             start_soon(reader.catch_up)
-
-    async def _bury(self, reader: LegReader) -> None:
-        await reader.catch_up()
-        message = f"The worker {reader.producer} died while it answered."
-        reader.fail(Fault(status=502, code="worker_lost", type="server_error", message=message))

@@ -12,27 +12,21 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import msgspec
 
 from shared.bus import Bus, BusUnavailable, Captured
-from shared.contracts import End, Fault, Head, encode
+from shared.contracts import End, Fault, Head, decode, encode
+from shared.frames import FRAME_HEADER as FRAME_HEADER
+from shared.frames import Frame as Frame
+from shared.seams import Seam, SeamTorn
 
-FRAME_HEADER = "Frame"
 FRAME_BYTES = 64 * 1024  # the largest data frame
 BUFFERED_BYTES = 4 * 1024 * 1024  # a reader lets go of frames past this and reads them from the capture stream later
-HEAL_ATTEMPTS = 5
-HEAL_PAUSE_S = 0.2  # the capture stream may be a moment behind the hot path
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of a leg. `kind` is head, data or end."""
-
-    kind: str
-    data: bytes
+HEAL_ATTEMPTS = 25
+HEAL_PAUSE_S = 0.2  # the capture stream may be a moment behind the hot path, after a restart of NATS more than one
 
 
 class FramesLost(Exception):
@@ -45,7 +39,17 @@ class LegWriter:
     def __init__(self, bus: Bus, prefix: str, instance: str) -> None:
         self._bus = bus
         self._signature = f" {instance}"
+        self._made_by: str | None = None  # the dead worker whose legs are made again
+        self._broke_off: str | None = None  # the dead worker whose leg is ended here
         self.turn_to(prefix)
+
+    def make_again(self, worker: str) -> None:
+        """These are the legs of a worker that died, from their beginning."""
+        self._made_by = worker
+
+    def go_on(self, worker: str, frames: int) -> None:
+        """This is the leg of a worker that died after so many frames; only its `end` is missing."""
+        self._broke_off, self._next = worker, frames
 
     def turn_to(self, prefix: str) -> None:
         """The frames from here on are another call's: they are numbered and counted from 0 again."""
@@ -57,6 +61,8 @@ class LegWriter:
         self.so_far: Callable[[], dict[str, Any]] = dict  # fields of `End` that the leg's maker knows by now
 
     async def head(self, head: Head) -> None:
+        if self._made_by is not None:
+            head = msgspec.structs.replace(head, takes_over=self._made_by)
         await self._publish(self._head, encode(head))
 
     async def data(self, data: bytes) -> None:
@@ -68,6 +74,8 @@ class LegWriter:
 
     async def end(self, end: End) -> None:
         self.ended = True
+        if self._broke_off is not None:
+            end, self._broke_off = msgspec.structs.replace(end, takes_over=self._broke_off), None
         try:
             await self._publish(self._end, encode(end))
         except BusUnavailable:
@@ -105,6 +113,15 @@ class LegReader:
         self.healed = 0
         self._clock = clock
         self._limit = buffered_bytes
+        self._former: set[str] = set()  # those that made the leg before
+        self._seam: Seam | None = None  # until a leg that is made again has reached what was handed on
+        self._start_over()
+        self._fault: Fault | None = None
+        self._wake: asyncio.Event | None = None
+        self.ended = False
+
+    def _start_over(self) -> None:
+        """Nothing has come yet."""
         self._next = 0
         self._ready: deque[Frame] = deque()
         self._ready_bytes = 0
@@ -113,9 +130,6 @@ class LegReader:
         self._latest = -1  # the highest number that was heard of
         self._behind = False  # too much waits for the reader: nothing is taken until it has read on
         self._healed_seq = 0  # everything up to here in the capture stream was taken
-        self._fault: Fault | None = None
-        self._wake: asyncio.Event | None = None
-        self.ended = False
 
     def appoint(self, producer: str) -> None:
         """`producer` has accepted the job. Where another one's frames came first, that one keeps it."""
@@ -124,12 +138,98 @@ class LegReader:
     def push(self, kind: str, header: Mapping[str, str] | None, data: bytes) -> str | None:
         """Takes a frame; gives the name of a producer that has no business here, if it came from one."""
         seq, _, signature = (header or {}).get(FRAME_HEADER, "0 ").partition(" ")
-        if self.producer is None:
-            self.producer = signature
-        elif signature != self.producer:
+        if signature != self.producer and not self._is_heir(signature, kind, data):
             return signature
         self._accept(int(seq), Frame(kind, data))
         return None
+
+    def _is_heir(self, signature: str, kind: str, data: bytes) -> bool:
+        """Whether the leg is that worker's from here on."""
+        if self.producer is None:
+            if signature in self._former:
+                return False
+        elif not self._hands_over(kind, data):
+            return False
+        self.producer = signature
+        return True
+
+    def _hands_over(self, kind: str, data: bytes) -> bool:
+        """Whether a frame says itself that the producer's leg is ended by another one, or made again.
+
+        A leg of which something was handed on begins again only where its reader wants it to.
+        """
+        try:
+            if kind == "end":
+                return decode(End, data).takes_over == self.producer
+            if kind != "head" or self.handed_on or decode(Head, data).takes_over != self.producer:
+                return False
+        except msgspec.DecodeError:
+            return False
+        self._start_over()
+        return True
+
+    # -- a producer that died
+
+    @property
+    def taken(self) -> int:
+        """How many frames there are of the leg, those included that wait for the reader."""
+        return self._next
+
+    @property
+    def handed_on(self) -> int:
+        """How many of the producer's frames were given to the reader."""
+        return self._next - len(self._ready)
+
+    def forsake(self) -> str | None:
+        """The producer is gone: nothing more of it is taken, and the next one is yet to be found."""
+        former, self.producer = self.producer, None
+        if former is not None:
+            self._former.add(former)
+        return former
+
+    def begin_again(self) -> tuple[str | None, int]:
+        """The next producer makes the leg from its beginning. What was handed on of it: by whom, how many frames."""
+        handed_on = self.handed_on
+        self._start_over()
+        return self.forsake(), handed_on
+
+    async def sew(self, former: str | None, handed_on: int) -> None:
+        """Learns from the capture stream what `begin_again` told of, so that none of it is handed on twice.
+
+        Raises FramesLost, or BusUnavailable: then it may be tried again.
+        """
+        if self._seam is not None:
+            self._seam.rewind()
+        elif handed_on:
+            seam = await self._seam_of(f" {former}", handed_on)
+            seam.rewind()
+            self._seam = seam
+
+    async def _seam_of(self, signature: str, handed_on: int) -> Seam:
+        seam, number, seq = Seam(), 0, 0
+        while number < handed_on:
+            page = await self._bus.history(f"{self.prefix}.*", seq + 1)
+            if not page:
+                raise FramesLost(f"frame {number} of {self.prefix} is not in the capture stream any more")
+            for captured in page:
+                seq = captured.seq
+                if number < handed_on and captured.headers.get(FRAME_HEADER) == f"{number}{signature}":
+                    seam.hand_on(Frame(captured.subject.rpartition(".")[2], captured.data))
+                    number += 1
+        return seam
+
+    def _joined(self, seam: Seam, frames: list[Frame]) -> list[Frame]:
+        try:
+            new = seam.join(frames)
+        except SeamTorn as torn:
+            message = f"The worker that answered died, and what another one made of the answer does not fit: {torn}."
+            fault = Fault(status=502, code="takeover_differs", type="server_error", message=message)
+            return [Frame("end", encode(self._ended_by(fault)))]
+        if seam.is_closed:
+            self._seam = None
+        return new
+
+    # -- frames in their order
 
     def _accept(self, seq: int, frame: Frame) -> None:
         self.last_at = self._clock()
@@ -181,17 +281,19 @@ class LegReader:
 
         None at all where nothing has come for `patience_s`.
         """
-        while not self._ready:
-            if self.needs_healing:
+        while True:
+            if self._ready:
+                taken = list(self._ready)
+                self._ready.clear()
+                self._ready_bytes = 0
+                if self._seam is None or (taken := self._joined(self._seam, taken)):
+                    return taken
+            elif self.needs_healing:
                 await self._heal()
             elif self._fault is not None:
                 return [Frame("end", encode(self._ended_by(self._fault)))]
             elif not await self._something(patience_s):
                 return []
-        taken = list(self._ready)
-        self._ready.clear()
-        self._ready_bytes = 0
-        return taken
 
     async def _something(self, patience_s: float | None) -> bool:
         """Waits; whether there is something to do."""
@@ -213,7 +315,7 @@ class LegReader:
         for attempt in range(HEAL_ATTEMPTS):
             if attempt:
                 await anyio.sleep(HEAL_PAUSE_S)
-            if await self.catch_up():
+            if await self.catch_up() or not self.needs_healing:
                 return
         raise FramesLost(f"frame {self._next} of {self.prefix} is neither on the bus nor in the capture stream")
 

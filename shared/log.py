@@ -23,6 +23,7 @@ SERVICE_DRAINING = "service.draining"
 SERVICE_STOPPED = "service.stopped"
 CONFIG_LOADED = "config.loaded"
 CONFIG_REFUSED = "config.refused"
+CONFIG_NEEDS_RESTART = "config.needs_restart"
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]

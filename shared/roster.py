@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from shared.contracts import Heartbeat
 
 BEAT_S = 1.0
+GREETING_S = 0.01  # before a newcomer is told who else is there: several that start together are greeted once
 GONE_AFTER_S = 3.5  # three missed beats and a bit
 
 
@@ -17,8 +18,16 @@ class Roster:
         self._clock = clock
         self._heard: dict[str, tuple[float, Heartbeat]] = {}
 
-    def hear(self, beat: Heartbeat) -> None:
+    def hear(self, beat: Heartbeat) -> bool:
+        """Whether this is the first that is heard of the worker."""
+        is_new = beat.instance not in self._heard
         self._heard[beat.instance] = (self._clock(), beat)
+        return is_new
+
+    def beat_of(self, instance: str) -> Heartbeat | None:
+        """The last sign of life of that worker, however long ago."""
+        heard = self._heard.get(instance)
+        return None if heard is None else heard[1]
 
     def forget(self, instance: str) -> None:
         self._heard.pop(instance, None)

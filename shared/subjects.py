@@ -9,6 +9,8 @@
     req.<id>.done                               the final account
     worker.<service>.<instance>                 heartbeats
     provider.<name>.state                       a provider's circuit
+    ping.<instance>                             is that worker there?
+    held.<stage>                                who has this job in hand? Only that worker answers
 
 All of it stands below a root, `moontide` unless configured.
 """
@@ -24,6 +26,9 @@ FrameKind = Literal["head", "data", "end"]
 Leg = Literal["raw", "normal", "out", "wire"]
 PROVIDERS_BUCKET = "providers"  # where every provider's state can be read at any time
 NOBODY = "-"  # whom a leg is addressed to that is only for the record
+
+ONCE_ONLY: frozenset[Stage] = frozenset({"upstream"})
+"""The stages whose work can't be done again with the same result: they go on where the dead worker stopped."""
 
 STAGE_OF_SERVICE: dict[str, Stage] = {
     "upstream": "upstream",
@@ -75,6 +80,13 @@ class Subjects:
         """Every frame addressed to one worker."""
         return f"{self.root}.req.*.*.*.{instance}.*"
 
+    def frames_of_request(self, id: str, instance: str) -> str:
+        """The frames of one request that are addressed to one worker."""
+        return f"{self.root}.req.{id}.*.*.{instance}.*"
+
+    def events(self, id: str) -> str:
+        return f"{self.root}.req.{id}.event.*"
+
     def event(self, id: str, name: str) -> str:
         return f"{self.root}.req.{id}.event.{name}"
 
@@ -102,6 +114,12 @@ class Subjects:
     @cached_property
     def workers(self) -> str:
         return f"{self.root}.worker.*.*"
+
+    def ping(self, instance: str) -> str:
+        return f"{self.root}.ping.{instance}"
+
+    def held(self, stage: str) -> str:
+        return f"{self.root}.held.{stage}"
 
     def provider_state(self, name: str) -> str:
         return f"{self.root}.provider.{name}.state"

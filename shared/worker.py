@@ -11,10 +11,10 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
 
 import anyio
 import msgspec
@@ -23,24 +23,42 @@ from anyio.abc import TaskGroup
 
 from shared.bus import Bus, BusUnavailable, Delivery, Handler, Subscription
 from shared.cancels import Cancels
-from shared.contracts import Accepted, CallOutcome, Cancel, End, Event, Fault, Heartbeat, Job, Struct, decode, encode
+from shared.config.loader import Loaded
+from shared.config.reload import Stamp
+from shared.contracts import (
+    Accepted,
+    CallOutcome,
+    Cancel,
+    End,
+    Event,
+    Fault,
+    Heartbeat,
+    Job,
+    Lag,
+    Struct,
+    decode,
+    encode,
+)
+from shared.course import Course
 from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
 from shared.legs import FramesLost, LegWriter
+from shared.metrics import MOST_IN_BEAT, Metrics, exposition
 from shared.offers import offer
-from shared.roster import BEAT_S, Roster
-from shared.subjects import Leg, Stage, Subjects
+from shared.resuming import Resuming, is_under_way
+from shared.roster import BEAT_S, GREETING_S, Roster
+from shared.subjects import ONCE_ONLY, Leg, Stage, Subjects
+from shared.takeovers import Takeovers
 from shared.version import version
+from shared.vitals import LOOK_S, Vitals
 
 log = structlog.get_logger("worker")
 
 Handle = Callable[[Job, LegWriter], Awaitable[None]]
-
-
-class Awaiting(Protocol):
-    """Who waits for a leg: told which worker makes it."""
-
-    def appoint(self, producer: str) -> None: ...
+Commit = Callable[[], None]
+Prepare = Callable[[Loaded], Awaitable[Commit]]
+"""Makes ready for new settings, or raises MoontideError and leaves everything as it is; what it gives puts them into
+force, without waiting and without failing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +69,7 @@ class Identity:
     instance: str
     capacity: int  # jobs, or requests, in hand at a time
     seal_key: str | None = None  # public key (hex) that client secrets are sealed to
+    is_scraped: bool = False  # it shows its figures itself, and they need not travel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,29 +93,39 @@ class Worker:
         self.identity = identity
         self.instance = identity.instance
         self.in_flight = 0
-        self._in_hand: set[tuple[str, str]] = set()  # request and call of each job
+        self.lags: tuple[Lag, ...] = ()  # told with each beat
         self.roster = Roster(time.monotonic)
         self.cancels = Cancels(bus, subjects, identity.instance)
-        self.inbox = Inbox(bus, subjects, identity.instance, self.roster, self.cancels)
+        self.inbox = Inbox(bus, subjects, identity.instance, self.cancels)
+        self._vitals = Vitals(bus, subjects, self.roster)
+        self._resuming = Resuming(bus, subjects, self.inbox)
+        self._takeovers = Takeovers(bus, subjects, self.cancels, self._vitals, identity.instance, self._tell)
         self.craft = craft
         self._drain_s = drain_s
         self._membership: Subscription | None = None
         self._changed: asyncio.Event | None = None  # set while somebody waits for one
         self._draining = False
+        self._newcomer = anyio.Event()  # somebody has been heard for the first time
         self._started_at = time.time()
         self._tasks: TaskGroup
+        self._prepares: list[Prepare] = []
+        self.stamp: Stamp | None = None  # of the settings in force
+        self.metrics = Metrics()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Worker]:
         """Subscribed, beating and taking jobs inside the block; drains when it is left."""
         async with anyio.create_task_group() as self._tasks:
-            self.bus.on_reconnect(lambda: self.inbox.catch_up_all(self.start_soon))
+            self.bus.on_reconnect(self._reconnected)
             await self.inbox.listen()
             await self.cancels.listen()
+            await self._vitals.listen(self.instance)
             await self.bus.subscribe(self.subjects.workers, self._on_heartbeat)
             await self._beat()
             self.start_soon(self._beats)
+            self.start_soon(self._watch)
             if self.craft is not None:
+                await self._resuming.listen(self.craft.stage, self.instance)
                 self.start_soon(self.take, self.craft.stage, self._on_offer)
             try:
                 yield self
@@ -108,6 +137,31 @@ class Worker:
     def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Runs `work` in the worker's task group."""
         self._tasks.start_soon(work, *args)  # type: ignore[arg-type]
+
+    # -- new settings
+
+    def on_settings(self, prepare: Prepare) -> None:
+        """Has a service hear of new settings."""
+        self._prepares.append(prepare)
+
+    async def prepared(self, loaded: Loaded) -> list[Commit]:
+        """What puts new settings into force here; raises MoontideError where they can't be."""
+        return [await prepare(loaded) for prepare in self._prepares]
+
+    def resize(self, capacity: int, drain_s: float) -> None:
+        """How much it takes from now on; what is in hand stays in hand."""
+        self.identity = replace(self.identity, capacity=capacity)
+        self._drain_s = drain_s
+        self._change()
+
+    async def has_settings(self, stamp: Stamp) -> None:
+        """Shows from now on that these are in force."""
+        self.stamp = stamp
+        await self._beat()
+
+    def _reconnected(self) -> None:
+        self.metrics.add("bus_reconnects")
+        self.inbox.catch_up_all(self.start_soon)
 
     async def _drain(self) -> None:
         """Takes nothing new and waits for what is in hand, up to the deadline."""
@@ -144,14 +198,40 @@ class Worker:
 
     async def _beats(self) -> None:
         while True:
-            await anyio.sleep(BEAT_S)
+            with anyio.move_on_after(BEAT_S):
+                await self._newcomer.wait()  # who has heard nobody yet, and need not wait for the next beat
+                await anyio.sleep(GREETING_S)
+            self._newcomer = anyio.Event()
             await self._beat()
             self.inbox.look_after(self.start_soon)
             self.roster.sweep(self.inbox.producers())
 
-    async def _beat(self) -> None:
+    async def _watch(self) -> None:
+        """Looks whether those are alive that work for us, and those that we work for."""
+        while True:
+            await anyio.sleep(LOOK_S)
+            makers = {course.producer for course in self.inbox.courses() if course.producer is not None}
+            dead = await self._vitals.dead(makers | self._resuming.origins)
+            for course in self.inbox.courses():
+                if course.producer in dead:
+                    self.start_soon(self._takeovers.replace, course)
+            for origin in filter(self.roster.is_gone, dead):
+                for job in self._resuming.orphaned(origin):
+                    self.start_soon(self._call_off, job)
+
+    async def _call_off(self, job: Job) -> None:
+        """The ingress that had the request is gone, and its client's connection with it."""
+        log.warning("request.orphaned", request=job.id, origin=job.origin)
+        cancel = Cancel(by=self.instance, why=f"the ingress {job.origin} died, and nobody waits for the answer")
+        try:
+            await self.cancels.send(job.id, cancel)
+        except BusUnavailable as error:
+            log.warning("request.not_called_off", request=job.id, error=str(error))
+
+    def sign_of_life(self) -> Heartbeat:
+        """How this worker is now."""
         me = self.identity
-        beat = Heartbeat(
+        return Heartbeat(
             service=me.service,
             instance=me.instance,
             version=version(),
@@ -163,17 +243,39 @@ class Worker:
             capacity=me.capacity,
             draining=self._draining,
             seal_key=me.seal_key,
+            lags=self.lags,
+            answers_pings=True,
+            **self._stamped(),
         )
+
+    async def _beat(self) -> None:
+        subject = self.subjects.worker(self.identity.service, self.instance)
         try:
-            await self.bus.publish(self.subjects.worker(me.service, me.instance), encode(beat))
+            await self.bus.publish(subject, encode(self.sign_of_life()))
         except BusUnavailable as error:
             log.warning("worker.beat_lost", error=str(error))
 
+    def _stamped(self) -> dict[str, Any]:
+        travelling = [] if self.identity.is_scraped else self.metrics.samples()[:MOST_IN_BEAT]
+        facts: dict[str, Any] = {"samples": travelling}
+        if self.stamp is not None:
+            stamp = self.stamp
+            facts |= {"settings": stamp.digest, "generation": stamp.generation, "settings_at": stamp.at}
+        return facts
+
+    def exposition(self, fleet: bool = False) -> bytes:
+        """The text of `GET /metrics`: of this worker, or of all that were heard."""
+        others = [beat for beat in self.roster.live() if beat.instance != self.instance] if fleet else []
+        return exposition([self.sign_of_life(), *others], self.metrics, self.instance)
+
     async def _on_heartbeat(self, message: Delivery) -> None:
         try:
-            self.roster.hear(decode(Heartbeat, message.data))
+            beat = decode(Heartbeat, message.data)
         except msgspec.DecodeError as error:
             log.warning("worker.poison", subject=message.subject, error=str(error))
+            return
+        if self.roster.hear(beat) and beat.instance != self.instance:
+            self._newcomer.set()
 
     @property
     def has_room(self) -> bool:
@@ -202,21 +304,19 @@ class Worker:
             fault = Fault(status=500, code="unreadable_job", message=f"A worker could not read its job: {error}")
             await self.bus.publish(message.reply, encode(Accepted(worker=self.instance, fault=fault)))
             return
-        is_new = (job.id, job.call) not in self._in_hand  # an acceptance that came too late is asked for again
         try:
             await self.bus.publish(message.reply, encode(Accepted(worker=self.instance)))
         except BusUnavailable as error:
             log.warning("worker.acceptance_lost", request=job.id, error=str(error))
             return
-        if is_new:
-            self._in_hand.add((job.id, job.call))
+        if self._resuming.take(job):  # else an acceptance that came too late was asked for again
             self.began()
             self.start_soon(self._run, job)
 
     async def _run(self, job: Job) -> None:
         """One job, from acceptance to the end of its leg."""
         assert self.craft is not None  # noqa: S101 - only a worker with a craft is offered jobs
-        leg = self.writer(job.id, job.call, self.craft.leg, job.to)
+        leg = self._leg_of(self.craft, job)
         fault: Fault | None = None
         with structlog.contextvars.bound_contextvars(request=job.id, call=job.call):
             try:
@@ -225,8 +325,20 @@ class Worker:
                 with anyio.CancelScope(shield=True):
                     if not leg.ended:
                         await self._end_for_handler(leg, fault)
-                    self._in_hand.discard((job.id, job.call))
+                    self._resuming.let_go(job)
                     self.finished()
+
+    def _leg_of(self, craft: Craft, job: Job) -> LegWriter:
+        """The leg that answers a job; where its worker died, from its beginning or from where it broke off."""
+        resume = job.resume
+        if resume is not None and craft.stage in ONCE_ONLY:
+            leg = self.writer(job.id, resume.call, craft.leg, job.to)
+            leg.go_on(resume.worker, resume.frames)
+            return leg
+        leg = self.writer(job.id, job.call, craft.leg, job.to)
+        if resume is not None:
+            leg.make_again(resume.worker)
+        return leg
 
     async def _work(self, craft: Craft, job: Job, leg: LegWriter) -> Fault | None:
         """Runs the handler; the fault that kept it from ending its leg, if one did."""
@@ -241,7 +353,8 @@ class Worker:
             watching = self.cancels.watching(job.id, stop, job.call) if craft.stops_on_cancel else nullcontext()
             with watching:
                 try:
-                    await craft.handle(job, leg)
+                    async with self._resuming.taken_over(craft.stage, job):
+                        await craft.handle(job, leg)
                 except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, the leg must end
                     return self._fault_of(error)
         return cancelled(stopped[0]) if stopped else None
@@ -272,16 +385,35 @@ class Worker:
         counts = {"body_bytes": leg.body_bytes, "frames": leg.frames}
         return End(outcome=outcome, worker=self.instance, at=time.time(), **{**counts, **leg.so_far(), **facts})
 
-    async def offer(self, stage: Stage, job: Job, awaiting: Awaiting) -> None:
-        """Finds a worker that answers `job` with the leg that `awaiting` reads; raises Unavailable."""
-        awaiting.appoint((await offer(self.bus, self.subjects, stage, job)).worker)
+    def following(self, job: Job, leg: Leg, call: str | None = None) -> AbstractContextManager[Course]:
+        """The leg that a stage before ours makes for `job`, from `call` on, received while the block lasts.
+
+        Where the job's worker died that is the leg that was addressed to it, from its beginning.
+        """
+        address = job.resume.address if job.resume is not None else None
+        return self.inbox.following(job.id, call or job.call, leg, address=address)
+
+    async def offer(self, stage: Stage, job: Job, course: Course) -> None:
+        """Finds a worker that answers `job` with the leg that `course` follows; raises Unavailable.
+
+        Should that worker die, it is replaced. What a dead worker had offered already goes on as it is.
+        """
+        job = msgspec.structs.replace(job, to=course.address, resume=None)
+        course.asked = (stage, job)
+        if course.is_adopted and await is_under_way(self.bus, self.subjects, stage, job, course):
+            return
+        course.appoint((await offer(self.bus, self.subjects, stage, job)).worker)
 
     def writer(self, id: str, call: str, leg: Leg, to: str) -> LegWriter:
         return LegWriter(self.bus, self.subjects.leg(id, call, leg, to), self.instance)
 
     async def event(self, id: str, name: str, call: str | None = None, **facts: Any) -> None:
-        """Publishes a fact about a request."""
-        event: Struct = Event(at=time.time(), worker=self.instance, call=call, facts=facts)
+        """Publishes a fact about a request, unless the dead worker whose job this is has told it already."""
+        if not self._resuming.was_told(id, name, call):
+            await self._tell(id, name, call, facts)
+
+    async def _tell(self, id: str, name: str, call: str | None, facts: Mapping[str, Any]) -> None:
+        event: Struct = Event(at=time.time(), worker=self.instance, call=call, facts=dict(facts))
         await self.bus.publish(self.subjects.event(id, name), encode(event))
 
 

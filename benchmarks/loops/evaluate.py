@@ -14,8 +14,8 @@ from typing import Protocol
 
 from benchmarks.loops.corpus import Sample, healthy, loops
 from benchmarks.loops.rivals import PlainPeriod, SuffixAutomaton
-from services.sentinel.rules.detector import RepeatDetector
-from services.sentinel.rules.loop import RepeatSettings
+from shared.repeats.detector import RepeatDetector
+from shared.repeats.loop import RepeatSettings
 
 LARGEST_CHUNK = 16
 LATE_SLACK = 1.1

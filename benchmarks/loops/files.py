@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.sentinel.rules.detector import RepeatDetector
-from services.sentinel.rules.loop import Loop, RepeatSettings
+from shared.repeats.detector import RepeatDetector
+from shared.repeats.loop import Loop, RepeatSettings
 
 MOST = 100_000
 """Characters read of a file: no answer is longer."""

@@ -93,6 +93,8 @@ def message_lines(
     for at, call in enumerate(calls if isinstance(calls, list) else ()):
         lines += manner.indented(_tool_call(call), fg="green")
         lines += _verdict((made or {}).get((choice, at)))
+    if message.get("function_call"):
+        lines += manner.indented(_tool_call({"function": message["function_call"]}), fg="green")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -110,7 +111,7 @@ async def _ask(session: aiohttp.ClientSession, base_url: str, model: str) -> _Se
 async def _recorded(settings: Settings) -> str:
     """What `moontide list` prints once the recorder has the three."""
     command = [sys.executable, "-m", "services.cli.main", "list", "-n", str(len(SCENES))]
-    environ = {"MOONTIDE_HOME": settings.home, "MOONTIDE_RECORDS_URL": settings.records[0].url}
+    environ = {**os.environ, "MOONTIDE_HOME": settings.home, "MOONTIDE_RECORDS_URL": settings.records[0].url}
     printed = ""
     with anyio.move_on_after(RECORDED_WITHIN_S):
         while not all(model in printed for model, _ in SCENES) or "live" in printed:

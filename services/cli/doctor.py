@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp
 import anyio
 import click
 import msgspec
@@ -17,7 +16,7 @@ from services.cli.doctoring.findings import Diagnosis, Finding, table
 from services.cli.doctoring.patient import Patient
 from services.cli.process import run, settings_or_exit
 from services.upstream.adapters import adapter_of
-from services.upstream.call import client_session
+from services.upstream.call import Connections, connections
 from services.upstream.google_tokens import Tokens, credentials_of
 from shared.config import Model, Provider, Settings, Target
 from shared.config.models import is_glob
@@ -66,9 +65,9 @@ def doctor(file: str | None, only: str | None, as_json: bool) -> None:
 async def _examine(settings: Settings, names: list[str], as_json: bool) -> None:
     diagnoses = {name: Diagnosis(name, settings.providers[name].kind) for name in names}
     secrets = await _secrets([settings.providers[name] for name in names])
-    async with client_session() as session, anyio.create_task_group() as tasks:
+    async with connections() as ways, anyio.create_task_group() as tasks:
         for diagnosis in diagnoses.values():
-            tasks.start_soon(_one, settings, secrets, session, diagnosis)
+            tasks.start_soon(_one, settings, secrets, ways, diagnosis)
     found = list(diagnoses.values())
     lines = [msgspec.json.encode(one.as_json()).decode() for one in found] if as_json else table(found)
     click.echo("\n".join(lines))
@@ -83,7 +82,7 @@ async def _secrets(providers: list[Provider]) -> _Secrets:
     return _Secrets(await anyio.to_thread.run_sync(resolve_all, references, dict(os.environ)))
 
 
-async def _one(settings: Settings, secrets: _Secrets, session: aiohttp.ClientSession, diagnosis: Diagnosis) -> None:
+async def _one(settings: Settings, secrets: _Secrets, ways: Connections, diagnosis: Diagnosis) -> None:
     provider = settings.providers[diagnosis.provider]
     adapter = adapter_of(provider)
     try:
@@ -98,7 +97,7 @@ async def _one(settings: Settings, secrets: _Secrets, session: aiohttp.ClientSes
         return
     diagnosis.findings["key"] = Finding("ok", "ok" if key else "none")
     target, model = _target(settings, diagnosis.provider)
-    patient = Patient(diagnosis.provider, provider, adapter, session, key, headers)
+    patient = Patient(diagnosis.provider, provider, adapter, ways, key, headers)
     await Examination(patient, target, model, diagnosis).run()
 
 

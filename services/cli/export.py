@@ -13,8 +13,7 @@ import click
 
 from services.cli import options
 from services.cli.exporting.places import STDERR, STDOUT, Folder, OneOutput, Place
-from services.cli.loading import load_or_exit
-from services.cli.records import records
+from services.cli.records import records, records_url
 from services.cli.selecting import Wanted, filtered, named, the_wanted
 from shared.records.database import RecordsUnavailable
 from shared.records.exports.shapes import JSONL, Shape, curl_shape, har_shape, moonpalace_shape
@@ -62,7 +61,7 @@ def export(file: str | None, output: str, directory: Path | None, **flags: Any) 
     wanted = _wanted(flags)
     place = _place(shape, wanted, output, directory)
     with records(file) as found:
-        written = _export(found, wanted, place, verdict, _url(file))
+        written = _export(found, wanted, place, verdict, records_url(file))
     _tell(written, place.left_out, is_quiet=wanted.name is not None and written == 1)
 
 
@@ -98,10 +97,6 @@ def _place(shape: Shape, wanted: Wanted, output: str, directory: Path | None) ->
     if wanted.name is None and not shape.is_one_file and output not in (STDOUT, STDERR, "-"):
         raise click.UsageError("a file holds one exchange in MoonPalace's shape: give a --directory for several")
     return OneOutput(shape, output)
-
-
-def _url(file: str | None) -> str:
-    return load_or_exit(file, services=[]).settings.records[0].url
 
 
 def _export(found: Records, wanted: Wanted, place: Place, verdict: Verdict, url: str) -> int:

@@ -59,7 +59,7 @@ Marked = tuple[Row, Marks]
 @click.option("--id", "named", metavar="NAME", help="Only those that are called so: any id, of a tool call as well.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--export", "folder", type=click.Path(file_okay=False, path_type=Path), help="Export them there, too.")
-@click.option("--escape-html", is_flag=True, help="With --export: \\\\u003c for < and so on.")
+@click.option("--escape-html", is_flag=True, help="With --export: \\u003c for < and so on.")
 def list_(
     file: str | None,
     limit: int,

@@ -23,14 +23,24 @@ def load_or_exit(
     overrides: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Loaded:
-    environ = os.environ if environ is None else environ
     try:
-        loaded = load(environ=environ, file=file, overrides=overrides, services=services)
-        if problems := list(_unknown_repairs(loaded)):
-            raise ConfigError(problems)
+        return load_checked(file, services, overrides, environ)
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(WRONG) from None
+
+
+def load_checked(
+    file: str | None,
+    services: Collection[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """The settings; raises ConfigError with every problem."""
+    environ = os.environ if environ is None else environ
+    loaded = load(environ=environ, file=file, overrides=overrides, services=services)
+    if problems := list(_unknown_repairs(loaded)):
+        raise ConfigError(problems)
     return loaded
 
 

@@ -35,7 +35,7 @@ def mark(
     _check(category, tags, untags, notes, clears)
     with records(file) as found:
         exchange = exchange_called(found, kind, name)
-    with telling(), marking(records_url(file)) as marks:
+    with telling("marked"), marking(records_url(file)) as marks:
         if clears:
             _clear(marks, exchange["id"])
         if category is not None:

@@ -26,7 +26,7 @@ def migrate(file: str | None, url: str | None, compact: bool) -> None:
 
 
 def _configured(file: str | None) -> list[str]:
-    return [sink.url for sink in load_or_exit(file, []).settings.records]
+    return load_or_exit(file, ["records"]).databases()
 
 
 def _migrate(url: str, compact: bool) -> None:

@@ -21,3 +21,8 @@ REPEAT_MIN_LENGTH = click.option(
     "--repeat-min-length", type=click.IntRange(0), help="Characters before detection begins (default: 100)."
 )
 PORT = click.option("-p", "--port", type=click.IntRange(0, 65535), help="The port to listen on (default: 9988).")
+METRICS_PORT = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Answer GET /metrics and /healthz on this port of loopback (metrics.port).",
+)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import click
 import structlog
-from aiohttp import web
 
 from services.cli.loading import load_or_exit
 from services.cli.state import running_url
-from services.dashboard.main import PREFIX, listening
+from services.dashboard.main import PREFIX, Page, listening
 from services.dashboard.main import dashboard as run_dashboard
+from services.enforcer.main import enforcer as run_enforcer
 from services.ingress.main import Listening
 from services.ingress.main import ingress as run_ingress
 from services.normalizer.main import normalizer as run_normalizer
@@ -31,6 +29,7 @@ from shared.bus.nats import NatsBus
 from shared.config import Loaded, Settings
 from shared.errors import MoontideError
 from shared.subjects import Subjects
+from shared.worker import Worker
 
 IN_ORDER = (
     "recorder",
@@ -38,10 +37,10 @@ IN_ORDER = (
     "upstream",
     "normalizer",
     "dashboard",
+    "enforcer",
     "ingress",
 )  # they stop the other way round: nothing is cut off
 READY_WITHIN_S = 10.0
-PARENT_LOOK_S = 1.0
 SERVICE_PATIENCE_S = 5.0  # with a NATS server that may be starting just now
 COMMAND_PATIENCE_S = 1.0  # of somebody at a terminal
 
@@ -101,8 +100,9 @@ class Running:
     """The services of this process."""
 
     listening: Listening | None = None
-    page: web.Application | None = None  # of the dashboard, which the ingress carries
+    page: Page | None = None  # of the dashboard, which the ingress carries
     page_url: str | None = None
+    workers: list[Worker] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -125,49 +125,31 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
 async def _enter(stack: AsyncExitStack, name: str, bus: NatsBus, loaded: Loaded, state: Running) -> None:
     settings = loaded.settings
     if name == "recorder":
-        await stack.enter_async_context(run_recorder(bus, settings))
+        worker = await stack.enter_async_context(run_recorder(bus, settings, loaded.secrets))
     elif name == "upstream":
-        await stack.enter_async_context(run_upstream(bus, settings, loaded.secrets))
+        worker = await stack.enter_async_context(run_upstream(bus, settings, loaded.secrets))
     elif name == "normalizer":
-        await stack.enter_async_context(run_normalizer(bus, settings))
+        worker = await stack.enter_async_context(run_normalizer(bus, settings))
+    elif name == "enforcer":
+        worker = await stack.enter_async_context(run_enforcer(bus, settings))
     elif name == "sentinel":
-        await stack.enter_async_context(run_sentinel(bus, settings))
+        worker = await stack.enter_async_context(run_sentinel(bus, settings))
     elif name == "dashboard":
-        state.page = await stack.enter_async_context(run_dashboard(bus, settings, loaded.dashboard_keys))
+        state.page = await stack.enter_async_context(run_dashboard(bus, loaded))
+        worker = state.page.worker
     else:
-        beside = {PREFIX: state.page} if state.page is not None else None
-        state.listening = await stack.enter_async_context(run_ingress(bus, settings, loaded.client_keys, beside))
+        beside = {PREFIX: state.page.application} if state.page is not None else None
+        state.listening = await stack.enter_async_context(run_ingress(bus, settings, loaded.client_keys, beside=beside))
+        worker = state.listening.worker
+    state.workers.append(worker)
 
 
-async def _page_url(stack: AsyncExitStack, page: web.Application, carrier: Listening | None, settings: Settings) -> str:
+async def _page_url(stack: AsyncExitStack, page: Page, carrier: Listening | None, settings: Settings) -> str:
     """Where the dashboard is: beside the ingress of this process, or on its own port where there is none."""
     if carrier is not None:
         return f"{carrier.url}{PREFIX}"
-    return await stack.enter_async_context(listening(page, settings.dashboard.host, settings.dashboard.port))
-
-
-async def until_told_to_stop(parent: int | None = None) -> None:
-    """Returns at SIGINT or SIGTERM, when the terminal is closed, and when the parent that is named is gone."""
-    async with anyio.create_task_group() as tasks:
-        if parent is not None:
-            tasks.start_soon(_stop_without, parent, tasks.cancel_scope)
-        with anyio.open_signal_receiver(*_stop_signals()) as signals:
-            async for _ in signals:
-                tasks.cancel_scope.cancel()
-                break
-
-
-async def _stop_without(parent: int, scope: anyio.CancelScope) -> None:
-    """A killed `up` can't stop its workers: an orphan has another parent (not so on Windows)."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells
-        await anyio.sleep(PARENT_LOOK_S)
-    scope.cancel()
-
-
-def _stop_signals() -> list[signal.Signals]:
-    hangup = getattr(signal, "SIGHUP", None)  # not on Windows; `nohup` ignores it
-    listens = hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([hangup] if hangup is not None and listens else [])]
+    mine = settings.dashboard
+    return await stack.enter_async_context(listening(page.application, mine.host, mine.port))
 
 
 async def until_ready(listening: Listening) -> list[str]:

@@ -19,12 +19,15 @@ WRONG_USAGE = 2
 
 
 def records_url(file: str | None) -> str:
-    """The records that the configuration names first; its problems on stderr and exit status 2."""
+    """The database that the configuration names first; its problems on stderr and exit status 2."""
     try:
-        return load(environ=os.environ, file=file, services=[]).settings.records[0].url
+        urls = load(environ=os.environ, file=file, services=["records"]).databases()
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(WRONG_USAGE) from None
+    if not urls:
+        raise click.ClickException("no sink in the configuration is a database that could be read")
+    return urls[0]
 
 
 @contextmanager
@@ -36,14 +39,14 @@ def records(file: str | None) -> Iterator[Records]:
 
 
 @contextmanager
-def telling() -> Iterator[None]:
+def telling(done: str = "read") -> Iterator[None]:
     """What is not there, or can't be used, as one line and exit status 1."""
     try:
         yield
     except (NoRecords, NotFound) as error:
         raise click.ClickException(str(error)) from None
     except RecordsUnavailable as error:
-        raise click.ClickException(f"the records can't be read: {error}") from None
+        raise click.ClickException(f"the records can't be {done}: {error}") from None
 
 
 def exchange_called(found: Records, kind: Kind, name: str) -> Row:

@@ -39,8 +39,3 @@ def _targets(model: Model) -> list[dict[str, Any]]:
     """As they are: a model that only the defaults made is not made where anything is said of models."""
     found = (msgspec.to_builtins(target) for target in model.targets)
     return [{name: value for name, value in target.items() if value is not None} for target in found]
-
-
-def is_watched(settings: Settings) -> bool:
-    """Whether any model's answers are looked at for loops."""
-    return any(model.repeat.is_on for model in settings.models.values())

@@ -130,7 +130,7 @@ def the_filter(options: dict[str, Any]) -> Filter | None:
     return which if which else None
 
 
-def the_predicate(texts: Sequence[str]) -> Predicate:
+def the_predicate(texts: Sequence[str]) -> Predicate | None:
     """All of them at once; wrong usage, with the place, where one can't be read."""
     try:
         return predicate(*texts, now=time.time())

@@ -55,7 +55,16 @@ def announced(home: str, **facts: Any) -> Iterator[None]:
 
 def running_url(home: str) -> str | None:
     """The NATS address, credentials included, of the `up` that runs with this home."""
+    return _announced(home, "nats_url")
+
+
+def running_gateway(home: str) -> str | None:
+    """Where the `up` that runs with this home listens."""
+    return _announced(home, "url")
+
+
+def _announced(home: str, name: str) -> str | None:
     try:
-        return str(json.loads(_file(home).read_text())["nats_url"])
+        return str(json.loads(_file(home).read_text())[name])
     except (OSError, ValueError, KeyError):
         return None

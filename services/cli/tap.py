@@ -11,7 +11,8 @@ import click
 
 from services.cli import options
 from services.cli.nats_sub import nats_sub
-from services.cli.process import connect, run, settings_or_exit, until_told_to_stop
+from services.cli.orders import listening_for_orders
+from services.cli.process import connect, run, settings_or_exit
 from services.cli.state import running_url
 from shared.bus import Bus, Captured, Delivery
 from shared.config import Loaded
@@ -55,7 +56,8 @@ async def _tap(loaded: Loaded, id: str | None, from_start: bool) -> None:
 
 
 async def _stop_at_signal(scope: anyio.CancelScope) -> None:
-    await until_told_to_stop()
+    async with listening_for_orders() as orders:
+        await orders.next()
     scope.cancel()
 
 

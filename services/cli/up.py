@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import anyio
 import click
 from filelock import FileLock, Timeout
 
-from services.cli import demo, options
-from services.cli.children import Scale, children, parse_scale
+from services.cli import options
+from services.cli.children import Children, Scale, children, parse_scale
+from services.cli.loading import load_checked
 from services.cli.nats_server import nats_server
 from services.cli.nats_sub import nats_sub
+from services.cli.orders import Order, Orders, listening_for_orders, listening_to
 from services.cli.process import (
     IN_ORDER,
     READY_WITHIN_S,
@@ -23,12 +27,14 @@ from services.cli.process import (
     running,
     settings_or_exit,
     until_ready,
-    until_told_to_stop,
 )
-from services.cli.repeat import Repeat, is_watched, repeat_of, with_repeat
+from services.cli.reloading import Reloading, until_stopped
+from services.cli.repeat import Repeat, repeat_of, with_repeat
 from services.cli.state import announced, private_folder
-from shared.config import Loaded, Settings
+from services.cli.watching import Watch
+from shared.config import Loaded, Settings, files_of
 from shared.errors import MoontideError
+from shared.secrets import scrub
 
 
 class AlreadyUp(MoontideError):
@@ -100,11 +106,29 @@ def bring_up(wish: Wish) -> None:
 
 
 async def _up(wish: Wish) -> None:
+    """Whoever is told to stop while everything starts ends what was started: the NATS server would go on by itself."""
+    async with listening_for_orders() as orders, anyio.create_task_group() as tasks:
+        starting = anyio.CancelScope()
+
+        async def stop_early() -> None:
+            with starting:
+                await orders.until_stop()
+                tasks.cancel_scope.cancel()
+
+        tasks.start_soon(stop_early)
+        await _run(wish, orders, starting.cancel)
+        tasks.cancel_scope.cancel()
+
+
+async def _run(wish: Wish, orders: Orders, started: Callable[[], None]) -> None:
     async with AsyncExitStack() as stack:
         overrides = dict(wish.overrides)
         if wish.demo:
+            from services.cli import demo  # with a whole provider behind it, which nobody else wants
+
             overrides |= await stack.enter_async_context(demo.provider())
         loaded = _loaded(wish, overrides)
+        watch = Watch(_files(wish, overrides))
         settings = loaded.settings
         home = str(private_folder(settings.home))
         stack.enter_context(_only_one(home))
@@ -113,30 +137,51 @@ async def _up(wish: Wish) -> None:
         if url is None:
             url = await stack.enter_async_context(nats_server(home, store_bytes))
         stack.enter_context(announced(home, nats_url=url))
-        unneeded = {*wish.scale, *(() if is_watched(settings) else ("sentinel",))}
-        names = [name for name in IN_ORDER if name not in unneeded]
+        names = [name for name in IN_ORDER if name not in wish.scale]
         environ = {**wish.environ, **_as_variables(overrides), "MOONTIDE_NATS_URL": url}
-        await stack.enter_async_context(children(wish.scale, wish.file, environ))
+        family = await stack.enter_async_context(children(wish.scale, wish.file, environ))
         services = await stack.enter_async_context(running(loaded, names, url))
         if services.listening is None:
             raise MoontideError("the ingress can't be scaled within `up`")
         missing = await until_ready(services.listening)
         if missing:
             raise MoontideError(f"not ready after {READY_WITHIN_S:g} s, missing: {', '.join(missing)}")
+        stack.enter_context(announced(home, nats_url=url, url=services.listening.url))
+        load, files = partial(_load, wish, overrides), partial(_files, wish, overrides)
+        reloading = Reloading(loaded, load, files, watch, services.workers)
+        await reloading.begin()
+        await stack.enter_async_context(listening_to(orders, watch.run))
+        started()
         _say_ready(loaded, services.listening.url, services.page_url, url)
         if wish.demo:
             await demo.show(services.listening.url, settings)
         if not wish.once:
-            await until_told_to_stop()
+            await until_stopped(orders, partial(_reload, reloading, family))
         click.echo("Finishing what is in hand …", err=True)
+
+
+async def _reload(reloading: Reloading, family: Children, order: Order) -> None:
+    """The scaled workers look at the files themselves; a signal comes to this process alone."""
+    if order is Order.RELOAD_ALL:
+        family.reload()
+    await reloading.reload()
 
 
 def _loaded(wish: Wish, overrides: Mapping[str, Any]) -> Loaded:
     loaded = settings_or_exit(wish.file, IN_ORDER, overrides, wish.environ)
+    return loaded if wish.repeat is None else _load(wish, overrides)
+
+
+def _load(wish: Wish, overrides: Mapping[str, Any]) -> Loaded:
+    """As the command line wants them; raises ConfigError."""
+    loaded = load_checked(wish.file, IN_ORDER, overrides, wish.environ)
     if wish.repeat is None:
         return loaded
-    overrides = with_repeat(overrides, loaded.settings, wish.repeat)
-    return settings_or_exit(wish.file, IN_ORDER, overrides, wish.environ)
+    return load_checked(wish.file, IN_ORDER, with_repeat(overrides, loaded.settings, wish.repeat), wish.environ)
+
+
+def _files(wish: Wish, overrides: Mapping[str, Any]) -> Collection[str]:
+    return files_of(environ=wish.environ, file=wish.file, overrides=overrides, services=IN_ORDER)
 
 
 def _only_one(home: str) -> FileLock:
@@ -159,7 +204,7 @@ def _say_ready(loaded: Loaded, url: str, page_url: str | None, nats_url: str) ->
     settings = loaded.settings
     lines = [f"Moontide is ready: base_url={url}/v1"]
     lines.append(f"  page     {page_url}")
-    lines.append(f"  records  {settings.records[0].url}   (moontide list, moontide inspect last)")
+    lines.append(f"  records  {scrub(settings.records[0].url)}   (moontide list, moontide inspect last)")
     lines.append("  watch    moontide tap")
     lines.append(f"  or       {nats_sub(settings, nats_url, f'{settings.bus.root}.req.>')}")
     lines += [f"  note     {note}" for note in _notes(settings)]

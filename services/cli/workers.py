@@ -63,7 +63,7 @@ async def _print_workers(loaded: Loaded, as_json: bool) -> None:
 
 
 def _print_table(beats: list[Heartbeat]) -> None:
-    rows = [("SERVICE", "INSTANCE", "PID", "HOST", "IN FLIGHT", "CAPACITY", "VERSION", "UPTIME")]
+    rows = [("SERVICE", "INSTANCE", "PID", "HOST", "IN FLIGHT", "CAPACITY", "VERSION", "SETTINGS", "UPTIME")]
     rows += [
         (
             beat.service + (" (draining)" if beat.draining else ""),
@@ -73,6 +73,7 @@ def _print_table(beats: list[Heartbeat]) -> None:
             str(beat.in_flight),
             str(beat.capacity),
             beat.version,
+            _settings(beat),
             f"{beat.at - beat.started_at:.0f}s",
         )
         for beat in beats
@@ -80,6 +81,15 @@ def _print_table(beats: list[Heartbeat]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows if beats else ():
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for beat in beats:
+        for lag in beat.lags:
+            behind = f"{lag.messages} messages, {lag.behind_s:g} s behind" if lag.messages else "all written"
+            click.echo(f"{beat.instance}: {lag.sink}: {behind}")
+
+
+def _settings(beat: Heartbeat) -> str:
+    """Which ones, and how many there were before them in this process."""
+    return f"{beat.settings} #{beat.generation}" if beat.generation else ""
 
 
 @click.command()

@@ -14,7 +14,7 @@ import anyio.to_thread
 from sqlalchemy import Engine, func, select
 
 from services.dashboard.rules.asking import Page
-from shared.records.database import open_reader, unavailable
+from shared.records.database import NoRecords, open_reader, unavailable
 from shared.records.marks import CATEGORY, NOTE, TAG, Category, marking
 from shared.records.names import EXCHANGES, TOOL_CALLS
 from shared.records.queries import Filter, Records, Row
@@ -55,7 +55,7 @@ class MarkChanges:
 
 
 class Archive:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | None) -> None:
         self._url = url
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -80,11 +80,16 @@ class Archive:
         """Opened once there is something to open: the recorder makes the database."""
         with self._lock:
             if self._engine is None:
-                self._engine = open_reader(self._url)
+                self._engine = open_reader(self._place())
             return self._engine
 
+    def _place(self) -> str:
+        if self._url is None:
+            raise NoRecords("no sink in the configuration is a database that could be read")
+        return self._url
+
     def _mark(self, id: str, changes: MarkChanges) -> None:
-        with marking(self._url) as marks:
+        with marking(self._place()) as marks:
             if changes.clears_category:
                 marks.drop(id, CATEGORY)
             if changes.category is not None:

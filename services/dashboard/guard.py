@@ -51,9 +51,13 @@ class Denied(Exception):
 
 class Guard:
     def __init__(self, keys: ClientKeys | None, hosts: tuple[str, ...], clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self.adopt(keys, hosts)
+
+    def adopt(self, keys: ClientKeys | None, hosts: tuple[str, ...]) -> None:
+        """Other keys end every session: one of them may be of a key that is gone."""
         self._keys = keys
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._clock = clock
         self._sessions = Sessions()
 
     @property

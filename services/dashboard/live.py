@@ -43,6 +43,10 @@ class Hub:
         self._lock = anyio.Lock()
         self._streams = 0
 
+    def adopt(self, settings: Settings) -> None:
+        """The providers that are configured now."""
+        self._settings = settings
+
     @property
     def has_room(self) -> bool:
         return self._streams < MOST_STREAMS and not self.closing

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -13,12 +15,11 @@ from services.dashboard.archive import Archive
 from services.dashboard.guard import Guard
 from services.dashboard.live import MOST_STREAMS, Hub
 from shared.bus import Bus
-from shared.config import Settings
-from shared.config.client_keys import ClientKeys
+from shared.config import Loaded
 from shared.errors import MoontideError
 from shared.ids import new_instance
 from shared.subjects import Subjects
-from shared.worker import Identity, Worker
+from shared.worker import Commit, Identity, Worker
 
 PREFIX = "/ui/"
 SHUTDOWN_S = 1.0
@@ -28,21 +29,42 @@ class PortInUse(MoontideError):
     """Tell the operator: somebody else listens there."""
 
 
+@dataclass(frozen=True)
+class Page:
+    """An application to be mounted at PREFIX, and the worker that it works as."""
+
+    worker: Worker
+    application: web.Application
+
+
 @asynccontextmanager
-async def dashboard(bus: Bus, settings: Settings, keys: ClientKeys | None) -> AsyncIterator[web.Application]:
-    """The application, to be mounted at PREFIX; it works while the block lasts."""
+async def dashboard(bus: Bus, loaded: Loaded) -> AsyncIterator[Page]:
+    """It works while the block lasts."""
+    settings = loaded.settings
     identity = Identity(service="dashboard", instance=new_instance("dashboard"), capacity=MOST_STREAMS)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=SHUTDOWN_S)
-    archive = Archive(settings.records[0].url)
+    archive = Archive(next(iter(loaded.databases()), None))
+    hub = Hub(worker, settings)
+    guard = Guard(loaded.dashboard_keys, settings.dashboard.hosts)
+    worker.on_settings(partial(_prepare, hub, guard))
     try:
         async with worker.running():
-            hub = Hub(worker, settings)
             try:
-                yield Dashboard(archive, hub, Guard(keys, settings.dashboard.hosts)).application()
+                yield Page(worker, Dashboard(archive, hub, guard).application())
             finally:
                 hub.closing = True
     finally:
         archive.close()
+
+
+async def _prepare(hub: Hub, guard: Guard, loaded: Loaded) -> Commit:
+    """Keys, names and providers as they are now; the address and the records stay those of the start."""
+
+    def commit() -> None:
+        hub.adopt(loaded.settings)
+        guard.adopt(loaded.dashboard_keys, loaded.settings.dashboard.hosts)
+
+    return commit
 
 
 @asynccontextmanager

@@ -3,6 +3,6 @@
 Consumes  HTTP; frames addressed to it; cancels; heartbeats.
 Publishes req.<id>.request, the same as a chat completion (c0.request), events, cancel, done; offers to normalize
           or upstream; work.watch, without waiting for anybody.
-Promises  every accepted request ends in one `done`; bytes are written when they arrive; a client that
+Promises  every request, refused ones too, ends in one `done`; bytes are written when they arrive; a client that
           leaves cancels its call, unless it asked for a response in the background.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -10,17 +11,21 @@ import msgspec
 from aiohttp import web
 
 from services.ingress.dialects.base import Answering, Refusal
-from services.ingress.rules.streaming import as_stream
 from shared.assembly import Assembly
 from shared.contracts import End, Fault, Head
 from shared.errors import Refused
+from shared.whole_answers import as_stream
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 BODY_BYTES = 256 * 1024 * 1024  # of a plain answer that has to be held until its end is known
 RECORDED_BODY_BYTES = 32 * 1024 * 1024  # of an answer of our own that the account carries
+LAST_WORD = b"[DONE]"  # behind it many clients leave, the official SDK among them
+LAST_BYTES = 32
 CLIENT_LEFT = 499  # nginx's status for a client that closed its connection before it got any
 REPAIRS_HEADER = "X-Moontide-Repairs"
+ATTEMPTS_HEADER = "X-Moontide-Attempts"
+UNMET_HEADER = "X-Moontide-Unmet"
 
 
 @dataclass
@@ -34,6 +39,7 @@ class Reply:
     is_leg: bool = False  # the leg's bytes, with `tail` behind them; in another dialect, where there is a `body`
     tail: bytes = b""
     body: bytes = b""  # what the client got instead; of a long one the beginning
+    left_out: Mapping[str, str] = field(default_factory=dict)  # what could not be told, and why
 
 
 class Answer(Protocol):
@@ -51,6 +57,10 @@ class Answer(Protocol):
         """Nothing has come for a while: tells the client that somebody is there."""
 
     async def close(self, end: End) -> Reply: ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the client has everything: one that leaves now has not broken anything off."""
 
     def so_far(self) -> Reply:
         """What a client got that left before the end."""
@@ -73,6 +83,8 @@ class Streamed:
         self._response: web.StreamResponse | None = None
         self._held = bytearray()  # a whole completion, where no stream came
         self._written = 0
+        self._last = b""  # the end of what was written
+        self._is_closed = False
 
     def begin(self, head: Head) -> None:
         self._head = head
@@ -99,6 +111,7 @@ class Streamed:
             self._response = web.StreamResponse(headers={**_visible(kept), **STREAM_HEADERS, **self._headers})
             await self._response.prepare(self._http)
         self._written += len(data)
+        self._last = data[-LAST_BYTES:]
         if self._answering.is_translated:
             self._copy += data[: RECORDED_BODY_BYTES - len(self._copy)]
         await self._response.write(data)
@@ -112,17 +125,25 @@ class Streamed:
         if self._response is None and not end.is_well_formed:
             return _error_reply(self._answering, end, self._headers)
         await self._write(tail)
+        self._is_closed = True
         assert self._response is not None  # noqa: S101 - a complete answer has at least its end
         with contextlib.suppress(ConnectionError):  # many clients leave at `[DONE]`; they have everything
             await self._response.write_eof()
         return replace(self.so_far(), tail=b"" if self._copy else tail)
 
+    @property
+    def is_over(self) -> bool:
+        return self._is_closed or self._last.rstrip().endswith(LAST_WORD)
+
     def so_far(self) -> Reply:
-        return replace(_written_so_far(self._response, self._written), body=bytes(self._copy))
+        written = _written_so_far(self._response, self._written)
+        return replace(written, body=bytes(self._copy), left_out=self._answering.left_out)
 
 
 class Plain:
     """One body. It is held until its end is known: half an answer is an error, never a 200."""
+
+    is_over = False
 
     def __init__(self, answering: Answering, headers: dict[str, str]) -> None:
         self._answering = answering
@@ -164,10 +185,12 @@ class Plain:
         headers = {**_visible(self._head.headers), "Content-Type": "application/json", **self._headers}
         if end.repairs:
             headers[REPAIRS_HEADER] = ", ".join(f"{name}={count}" for name, count in sorted(end.repairs.items()))
+        headers |= attempts_of(end)
         response = web.Response(status=self._head.status, body=body, headers=headers)
         kept = body[:RECORDED_BODY_BYTES] if is_own else b""
         is_leg = not is_own or self._answering.is_translated
-        return Reply(self._head.status, response, headers, len(body), is_leg=is_leg, body=kept)
+        left_out = self._answering.left_out
+        return Reply(self._head.status, response, headers, len(body), is_leg=is_leg, body=kept, left_out=left_out)
 
     def so_far(self) -> Reply:
         return Reply(CLIENT_LEFT)
@@ -175,6 +198,8 @@ class Plain:
 
 class Through:
     """Anything else: status, headers and bytes as the provider sent them."""
+
+    is_over = False
 
     def __init__(self, http: web.Request, answering: Answering, headers: dict[str, str]) -> None:
         self._http = http
@@ -225,6 +250,12 @@ def _written_so_far(response: web.StreamResponse | None, written: int) -> Reply:
     if response is None:
         return Reply(CLIENT_LEFT)
     return Reply(response.status, response, dict(response.headers), written, is_leg=True)
+
+
+def attempts_of(end: End) -> dict[str, str]:
+    """Headers of an answer that was asked for more than once."""
+    headers = {ATTEMPTS_HEADER: str(end.attempts)} if end.attempts != 1 else {}
+    return headers | ({UNMET_HEADER: end.unmet} if end.unmet is not None else {})
 
 
 def _is_stream(head: Head) -> bool:

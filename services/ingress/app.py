@@ -2,72 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
 import anyio.to_thread
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.ingress.answers import Plain, Streamed, Through, error_reply
+from services.ingress.answers import Plain, Streamed, Through
 from services.ingress.dialects import ANTHROPIC, CHAT, PASSTHROUGH
 from services.ingress.dialects.base import Dialect
 from services.ingress.exchange import REQUEST_ID_HEADER, Tell
 from services.ingress.intake import Intake, fault
 from services.ingress.launch import Launch
+from services.ingress.memory import Memory
 from services.ingress.model_list import ModelList, anthropic_list, anthropic_model, merged, openai_list
+from services.ingress.refusals import Refusals, dialect_of
+from services.ingress.responses_api import ROUTES as RESPONSES_ROUTES
 from services.ingress.responses_api import ResponsesApi
-from services.ingress.rules.doors import speaks_anthropic
-from shared.bus import BusUnavailable
+from services.ingress.rules.doors import CHAT_PATH, speaks_anthropic
+from services.ingress.sealer import Sealer
 from shared.config import Model, Settings, is_glob, may_be_continued, model_for, plain_name, served_models
 from shared.config.client_keys import ClientKeys
 from shared.contracts import RepairSettings
 from shared.errors import Refused
+from shared.metrics import CONTENT_TYPE
 from shared.worker import Worker
-
-log = structlog.get_logger("ingress")
 
 NO_REPAIR = RepairSettings(enabled=False)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What outlives a reload."""
+
+    worker: Worker
+    sealer: Sealer
+    memory: Memory
+    tell: Tell
+
+
 class Ingress:
-    """The handlers, and what they share."""
+    """The handlers with one state of the settings: a request keeps the one that it began with."""
 
-    def __init__(self, settings: Settings, client_keys: ClientKeys | None, worker: Worker, tell: Tell) -> None:
+    def __init__(self, settings: Settings, client_keys: ClientKeys | None, shared: Shared) -> None:
         self._settings = settings
-        self._worker = worker
-        self._intake = Intake(settings, client_keys, worker)
-        self._launch = Launch(settings, worker, self._intake, tell)
-        self._responses = ResponsesApi(settings, worker, self._intake, self._launch)
-
-    def application(self, beside: Mapping[str, web.Application] | None = None) -> web.Application:
-        app = web.Application(
-            client_max_size=self._settings.ingress.max_body_bytes,
-            middlewares=[_errors],
-        )
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_post("/v1/messages", self._messages)
-        app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
-        self._responses.add_routes(app.router)
-        app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/v1/models/{name:.+}", self._model)
-        app.router.add_route("*", "/v1/{path:.*}", self._through)
-        for prefix, other in (beside or {}).items():
-            app.add_subapp(prefix, other)
-        if beside:
-            app.router.add_get("/", partial(_lead_to, next(iter(beside))))
-        return app
+        self._worker = shared.worker
+        self._intake = Intake(settings, client_keys, shared.worker, shared.sealer)
+        self._launch = Launch(settings, shared.worker, self._intake, shared.tell)
+        self.responses = ResponsesApi(settings, shared.memory, shared.worker, self._intake, self._launch)
 
     # -- is it well?
 
-    async def _healthz(self, http: web.Request) -> web.Response:
+    async def healthz(self, http: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def _readyz(self, http: web.Request) -> web.Response:
+    async def metrics(self, http: web.Request) -> web.Response:
+        """This worker's figures, and those of every worker that was heard; for clients, where those have keys."""
+        self._intake.known(http)
+        body = self._worker.exposition(fleet=True)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def readyz(self, http: web.Request) -> web.Response:
         missing = self.missing()
         return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
 
@@ -77,18 +75,21 @@ class Ingress:
         models = self._settings.models.values()
         if any(map(self._needs_normalizer, models)):
             needed.append("normalizer")
+        if any(model.needs_enforcer for model in models):
+            needed.append("enforcer")
         missing = [service for service in needed if not self._worker.roster.has(service)]
         return missing if self._worker.bus.is_connected else ["bus", *missing]
 
     def _needs_normalizer(self, model: Model) -> bool:
-        return model.repair.enabled or model.repeat.is_on or may_be_continued(self._settings, model)
+        is_ended_here = model.repeat.is_on or may_be_continued(self._settings, model)
+        return model.repair.enabled or is_ended_here or model.needs_enforcer
 
     # -- answers of a model
 
-    async def _chat(self, http: web.Request) -> web.StreamResponse:
+    async def chat(self, http: web.Request) -> web.StreamResponse:
         return await self._answered(http, CHAT)
 
-    async def _messages(self, http: web.Request) -> web.StreamResponse:
+    async def messages(self, http: web.Request) -> web.StreamResponse:
         return await self._answered(http, ANTHROPIC)
 
     async def _answered(self, http: web.Request, dialect: Dialect) -> web.StreamResponse:
@@ -99,22 +100,14 @@ class Ingress:
         request = await self._intake.request(http, dialect, asked, client, body)
         answering = asked.answering(request.id, request.at)
         headers = {REQUEST_ID_HEADER: request.id, **answering.headers}
-        plan = self._launch.plan(
-            http,
-            request,
-            canonical=await self._intake.canonical(request, asked, body),
-            dropped=asked.dropped,
-            streamed=asked.stream or self._settings.ingress.force_stream or decision.model.repeat.is_on,
-            repair=decision.model.repair,
-            repeat=decision.model.repeat,
-            choices=asked.choices,
-            may_be_continued=may_be_continued(self._settings, decision.model),
-        )
+        canonical = await self._intake.canonical(request, asked, body)
+        model = decision.model
+        plan = self._launch.of_model(http, request, asked, model, canonical=canonical, streamed=asked.stream)
         return await self._launch.run(
             plan, Streamed(http, answering, headers) if asked.stream else Plain(answering, headers)
         )
 
-    async def _count_tokens(self, http: web.Request) -> web.StreamResponse:
+    async def count_tokens(self, http: web.Request) -> web.StreamResponse:
         """An estimate: nothing is asked of a provider, and nothing is recorded."""
         self._intake.client(http)
         counted = await anyio.to_thread.run_sync(ANTHROPIC.count, await self._intake.body(http))
@@ -122,17 +115,17 @@ class Ingress:
 
     # -- everything else
 
-    async def _through(self, http: web.Request) -> web.StreamResponse:
+    async def through(self, http: web.Request) -> web.StreamResponse:
         client = self._intake.client(http)
         if _leads_elsewhere(http.raw_path):
             raise Refused(fault(404, "unknown_path", "A path must not hold `.` or `..` as a part."))
         body = await self._intake.body(http)
         asked = PASSTHROUGH.read(body)
         request = await self._intake.request(http, PASSTHROUGH, asked, client, body)
-        answer = Through(http, asked.answering(request.id, request.at), {REQUEST_ID_HEADER: request.id})
+        answer = Through(http, dialect_of(http).answering(request.id), {REQUEST_ID_HEADER: request.id})
         return await self._launch.run(self._launch.plan(http, request, streamed=False, repair=NO_REPAIR), answer)
 
-    async def _models(self, http: web.Request) -> web.StreamResponse:
+    async def models(self, http: web.Request) -> web.StreamResponse:
         """What is configured, then what the provider offers where any name may be asked for."""
         client = self._intake.client(http)
         anthropic = speaks_anthropic(http.path, http.headers)
@@ -143,11 +136,11 @@ class Ingress:
             return web.json_response(shape(merged(names)))
         asked = PASSTHROUGH.read(b"")
         request = await self._intake.request(http, PASSTHROUGH, asked, client, b"")
-        answering = _dialect(http).answering(request.id)
+        answering = dialect_of(http).answering(request.id)
         answer = ModelList(answering, names, {REQUEST_ID_HEADER: request.id, **answering.headers}, shape)
         return await self._launch.run(self._launch.plan(http, request, streamed=False, repair=NO_REPAIR), answer)
 
-    async def _model(self, http: web.Request) -> web.StreamResponse:
+    async def model(self, http: web.Request) -> web.StreamResponse:
         """One model: of a configured name at once, of any other one as the provider has it."""
         name = http.match_info["name"]
         anthropic = speaks_anthropic(http.path, http.headers)
@@ -158,31 +151,47 @@ class Ingress:
         match = model_for(self._settings, plain_name(self._settings, name))
         if match is not None and not is_glob(match.key):
             return web.json_response(merged([name])[0])
-        return await self._through(http)
+        return await self.through(http)
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything that goes wrong before an exchange begins, in the caller's dialect."""
-    try:
-        return await handler(request)
-    except Refused as refused:
-        found = refused.fault
-    except BusUnavailable as error:
-        found = fault(503, "bus_unavailable", str(error), retry_after_s=1)
-    except web.HTTPNotFound:
-        found = fault(404, "unknown_path", f"There is nothing at {request.path}. The API is at /v1/….")
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        found = fault(405, "method_not_allowed", f"{request.path} takes {allowed}, not {request.method}.")
-    except (web.HTTPException, ConnectionError):
-        raise
-    except Exception as error:
-        log.error("ingress.failed", path=request.path, exc_info=error)
-        found = fault(500, "ingress_failed", f"The ingress failed: {type(error).__name__}. Its log says more.")
-    refusal = _dialect(request).refusal(found)
-    log.info("request.refused", method=request.method, path=request.path, status=found.status, why=found.message)
-    return error_reply(refusal, found, {}).response or web.Response(status=refusal.status)
+class Doors:
+    """The paths, each to the handlers of the settings in force."""
+
+    def __init__(self, now: Ingress, refusals: Refusals) -> None:
+        self.now = now
+        self._refusals = refusals
+
+    def application(self, max_body_bytes: int, beside: Mapping[str, web.Application]) -> web.Application:
+        """`beside` are applications that share the address, by their paths; `/` leads to the first of them."""
+        app = web.Application(client_max_size=max_body_bytes, middlewares=[self._refusals.middleware])
+        router = app.router
+        router.add_get("/healthz", self._to(lambda now: now.healthz))
+        router.add_get("/readyz", self._to(lambda now: now.readyz))
+        router.add_get("/metrics", self._to(lambda now: now.metrics))
+        router.add_post(CHAT_PATH, self._to(lambda now: now.chat))
+        router.add_post("/v1/messages", self._to(lambda now: now.messages))
+        router.add_post("/v1/messages/count_tokens", self._to(lambda now: now.count_tokens))
+        for method, path, chosen in RESPONSES_ROUTES:
+            add = router.add_get if method == "GET" else partial(router.add_route, method)  # HEAD goes with GET
+            add(path, self._to(partial(_of_responses, chosen)))
+        router.add_get("/v1/models", self._to(lambda now: now.models))
+        router.add_get("/v1/models/{name:.+}", self._to(lambda now: now.model))
+        router.add_route("*", "/v1/{path:.*}", self._to(lambda now: now.through))
+        for prefix, other in beside.items():
+            app.add_subapp(prefix, other)
+        if beside:
+            router.add_get("/", partial(_lead_to, next(iter(beside))))
+        return app
+
+    def _to(self, choose: Callable[[Ingress], Handler]) -> Handler:
+        async def handle(http: web.Request) -> web.StreamResponse:
+            return await choose(self.now)(http)
+
+        return handle
+
+
+def _of_responses(choose: Callable[[ResponsesApi], Handler], now: Ingress) -> Handler:
+    return choose(now.responses)
 
 
 async def _lead_to(path: str, _http: web.Request) -> web.StreamResponse:
@@ -192,7 +201,3 @@ async def _lead_to(path: str, _http: web.Request) -> web.StreamResponse:
 def _leads_elsewhere(path: str) -> bool:
     """Whether a server may read the path as one outside of the provider's base, where our key has no business."""
     return any(unquote(part) in (".", "..") for part in path.partition("?")[0].replace("\\", "/").split("/"))
-
-
-def _dialect(http: web.Request) -> Dialect:
-    return ANTHROPIC if speaks_anthropic(http.path, http.headers) else PASSTHROUGH

@@ -20,6 +20,7 @@ from shared.contracts import (
     Cancel,
     Done,
     End,
+    Enforcement,
     Fault,
     Head,
     HttpRequest,
@@ -41,6 +42,7 @@ LAST_WORDS_S = 2.0  # how long a cancelled call's end is waited for, so that the
 REQUEST_ID_HEADER = "X-Moontide-Request-Id"
 NEVER = RepeatSettings(action="off")
 WHOLE = "c0"  # the call that stands for the request as a whole
+FIRST_CALL = "c1"
 
 log = structlog.get_logger("exchange")
 
@@ -63,24 +65,32 @@ class Plan:
     buffered_bytes: int
     ping_s: float = 15.0  # after so much silence the client gets a sign of life; 0 = never
     may_be_continued: bool = False  # a broken stream may go on from another call
+    enforce: Enforcement | None = None  # what the answer has to be, or is asked again
 
     @property
     def first(self) -> tuple[Stage, Leg]:
         """The stage that the job is offered to, and the leg that it answers with."""
+        if self.enforce is not None:
+            return ("enforce", "out")
         may_end_otherwise = self.may_be_continued or self.repeat.is_on
         needs_normalizer = self.repair.enabled or (self.streamed and may_end_otherwise)
         return ("normalize", "normal") if needs_normalizer else ("upstream", "raw")
+
+    @property
+    def call(self) -> str:
+        """The first call of that leg."""
+        return WHOLE if self.enforce is not None else FIRST_CALL
 
 
 @dataclass
 class _Progress:
     """What became of the request so far."""
 
+    call: str  # whose leg is read
     started: float = field(default_factory=time.monotonic)
     first_byte_s: float | None = None
     head: Head | None = None
     end: End | None = None
-    call: str = "c1"  # whose leg is read
     calls: int = 0  # provider calls that have ended
 
 
@@ -92,7 +102,7 @@ class Exchange:
         self._plan = plan
         self._answer = answer
         self._tell = tell
-        self._progress = _Progress()
+        self._progress = _Progress(call=plan.call)
         self._id = plan.request.id
 
     async def run(self) -> web.StreamResponse:
@@ -101,7 +111,7 @@ class Exchange:
         worker.began()
         try:
             await self._announce()
-            with worker.inbox.following(self._id, "c1", leg, plan.buffered_bytes) as course:
+            with worker.inbox.following(self._id, plan.call, leg, plan.buffered_bytes) as course:
                 return await self._answered(stage, course)
         except BusUnavailable as error:
             fault = Fault(status=503, code="bus_unavailable", message=str(error), retry_after_s=1)
@@ -148,7 +158,7 @@ class Exchange:
         plan = self._plan
         job = Job(
             id=self._id,
-            call="c1",
+            call=plan.call,
             to=self._worker.instance,
             request=plan.canonical or plan.request,
             streamed=plan.streamed,
@@ -156,6 +166,8 @@ class Exchange:
             secret=plan.secret,
             queue_timeout_s=plan.queue_timeout_s,
             watched=plan.repeat.is_on,
+            origin=self._worker.instance,
+            enforce=plan.enforce,
         )
         if job.watched:
             watch = Watch(id=self._id, repeat=plan.repeat, choices=plan.choices)
@@ -204,7 +216,7 @@ class Exchange:
         try:
             reply = await self._closed(end)
         except (asyncio.CancelledError, ConnectionError):
-            await self._account(self._left(end), self._answer.so_far())
+            await self._account(end if self._answer.is_over else self._left(end), self._answer.so_far())
             raise
         await self._account(end, reply)
         return reply.response or web.Response(status=500)
@@ -220,15 +232,21 @@ class Exchange:
             )
 
     async def _abandon(self, course: Course) -> None:
-        """The client is gone: stop the call at once, and keep what it still says."""
+        """The client is gone. Unless it has everything, the call ends at once; what that still says is kept."""
+        if self._answer.is_over and (end := await self._last_words(course)) is not None:
+            await self._account(end, self._answer.so_far())
+            return
         cancel = Cancel(by="client", why="the client closed its connection")
         await self._worker.cancels.send(self._id, cancel)
         await self._worker.event(self._id, "cancelled", by=cancel.by, why=cancel.why)
+        end = await self._last_words(course) or self._failed("cancelled", cancelled(cancel))
+        await self._account(self._left(end), self._answer.so_far())
+
+    async def _last_words(self, course: Course) -> End | None:
         with anyio.move_on_after(LAST_WORDS_S):
             while self._progress.end is None and course.producer is not None:
                 self._sorted(await course.frames())
-        end = self._progress.end or self._failed("cancelled", cancelled(cancel))
-        await self._account(self._left(end), self._answer.so_far())
+        return self._progress.end
 
     def _left(self, end: End) -> End:
         """An `end` as a client that left saw it."""
@@ -261,8 +279,12 @@ class Exchange:
             completion_id=end.completion_id,
             repairs=end.repairs,
             fault=end.fault,
+            attempts=end.attempts,
+            unmet=end.unmet,
         )
         try:
+            if reply.left_out:
+                await self._worker.event(self._id, "dropped", answer=dict(reply.left_out))
             await self._worker.bus.publish(self._worker.subjects.done(self._id), encode(done))
         finally:
             self._tell(plan.request, progress.head, done)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import web
 
 from services.ingress.answers import Answer, Reply
+from services.ingress.dialects.base import Asked
 from services.ingress.exchange import Exchange, Plan, Tell
 from services.ingress.intake import Intake
-from shared.config import Settings
-from shared.contracts import End, Head, HttpRequest
+from shared.config import Model, Settings, may_be_continued
+from shared.contracts import End, Enforcement, Head, HttpRequest, RepeatSettings
 from shared.worker import Worker
 
 log = structlog.get_logger("ingress")
@@ -19,10 +21,40 @@ log = structlog.get_logger("ingress")
 
 class Launch:
     def __init__(self, settings: Settings, worker: Worker, intake: Intake, tell: Tell) -> None:
+        self._settings = settings
         self._ingress = settings.ingress
         self._worker = worker
         self._intake = intake
         self._tell = tell
+
+    def of_model(self, http: web.Request, request: HttpRequest, asked: Asked, model: Model, **parts: Any) -> Plan:
+        """The plan of a request that a model answers, as its settings want it."""
+        repeat = model.repeat
+        if repeat.action == "retry" and asked.choices > 1:  # one that loops can't be asked again alone
+            repeat = msgspec.structs.replace(repeat, action="stop")
+        enforce = self._enforcement(model, repeat) if asked.choices == 1 else None
+        parts["streamed"] = parts["streamed"] or self._ingress.force_stream or repeat.is_on or enforce is not None
+        return self.plan(
+            http,
+            request,
+            dropped=asked.dropped,
+            repair=model.repair,
+            repeat=repeat,
+            choices=asked.choices,
+            may_be_continued=may_be_continued(self._settings, model),
+            enforce=enforce,
+            **parts,
+        )
+
+    def _enforcement(self, model: Model, repeat: RepeatSettings) -> Enforcement | None:
+        if not model.needs_enforcer:
+            return None
+        return Enforcement(
+            ensure=model.ensure_tool_call,
+            check=model.check_tool_calls,
+            retry=repeat if repeat.is_on and repeat.action == "retry" else None,
+            continues=may_be_continued(self._settings, model),
+        )
 
     def plan(self, http: web.Request, request: HttpRequest, **parts: Any) -> Plan:
         return Plan(
@@ -51,6 +83,8 @@ class Launch:
 
 class Unattended:
     """Nobody listens now."""
+
+    is_over = False
 
     def __init__(self) -> None:
         self._head: Head | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,16 +11,22 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from services.ingress.app import Ingress
+from services.ingress.app import Doors, Ingress, Shared
+from services.ingress.exchange import Tell
+from services.ingress.ledger import Ledger
+from services.ingress.memory import Memory
+from services.ingress.refusals import Refusals
 from services.ingress.rules.account import account
+from services.ingress.sealer import Sealer
+from services.ingress.unreadable import SERVER, without_contents
 from shared.bus import Bus
-from shared.config import Settings
+from shared.config import Loaded, Settings
 from shared.config.client_keys import ClientKeys
 from shared.contracts import Done, Head, HttpRequest
 from shared.errors import MoontideError
 from shared.ids import new_instance
 from shared.subjects import Subjects
-from shared.worker import Identity, Worker
+from shared.worker import Commit, Identity, Worker
 
 SHUTDOWN_S = 1.0  # what connections get once their exchanges are over
 
@@ -39,18 +46,44 @@ class Listening:
 
 @asynccontextmanager
 async def ingress(
-    bus: Bus, settings: Settings, client_keys: ClientKeys | None, beside: Mapping[str, web.Application] | None = None
+    bus: Bus,
+    settings: Settings,
+    client_keys: ClientKeys | None,
+    tell: Tell | None = None,
+    beside: Mapping[str, web.Application] | None = None,
 ) -> AsyncIterator[Listening]:
     """Answers HTTP while the block lasts; exchanges in hand are finished on the way out.
 
-    `beside` are applications that share its address, by their paths; `/` leads to the first of them.
+    `tell` hears each exchange's account; without it, stderr does. `beside` are applications that share its address.
     """
     capacity = settings.ingress.max_in_flight
-    identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity)
+    identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity, is_scraped=True)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.ingress.drain_s)
-    service = Ingress(settings, client_keys, worker, print_account)
+    logging.getLogger(SERVER).addFilter(without_contents)
+    ledger = Ledger(settings, worker.metrics, tell or print_account)
+    shared = Shared(
+        worker=worker,
+        sealer=Sealer(worker.roster),
+        memory=Memory(worker, settings.bus.capture.max_age_s),
+        tell=ledger.tell,
+    )
+    refusals = Refusals(worker, settings.ingress.refused_per_s)
+    doors = Doors(Ingress(settings, client_keys, shared), refusals)
+
+    async def prepare(loaded: Loaded) -> Commit:
+        fresh = Ingress(loaded.settings, loaded.client_keys, shared)
+
+        def commit() -> None:
+            doors.now = fresh
+            refusals.allow(loaded.settings.ingress.refused_per_s)
+            ledger.adopt(loaded.settings)
+            worker.resize(loaded.settings.ingress.max_in_flight, loaded.settings.ingress.drain_s)
+
+        return commit
+
+    worker.on_settings(prepare)
     runner = web.AppRunner(
-        service.application(beside or {}),
+        doors.application(settings.ingress.max_body_bytes, beside or {}),
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=settings.ingress.keepalive_s,
@@ -63,7 +96,7 @@ async def ingress(
         async with worker.running():
             site, url = await _listen(runner, settings.ingress.host, settings.ingress.port)
             try:
-                yield Listening(worker, url, service.missing)
+                yield Listening(worker, url, lambda: doors.now.missing())
             finally:
                 await site.stop()
     finally:

@@ -9,24 +9,23 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
+from services.ingress.dialects import RESPONSES
 from services.ingress.dialects.base import AnswerCodec
 from services.ingress.dialects.conversation import Json
-from services.ingress.dialects.responses import Earlier, OpenAIResponses, ResponsesAnswering
+from services.ingress.dialects.responses import Earlier, ResponsesAnswering
 from services.ingress.rules.recall import Recall
-from services.ingress.rules.streaming import as_stream
 from shared.assembly import Assembly
 from shared.bodies import get_body
 from shared.bus import Captured
 from shared.contracts import Fault
 from shared.errors import Refused
 from shared.ids import is_id
+from shared.whole_answers import as_stream
 from shared.worker import Worker
 
 PAGE = 512  # messages read at a time
 KNOWN_WITHIN_S = 2.0
 WAITING = 64  # messages on their way from the bus to a slow client
-
-RESPONSES = OpenAIResponses()
 
 
 class Remembered:
@@ -105,10 +104,12 @@ class Memory:
         request = recall.request
         if request is None or request.client != client or recall.is_deleted or request.dialect != RESPONSES.name:
             raise Refused(self.not_found(name))
+        if recall.canonical is None:  # it was refused
+            raise Refused(self.not_found(name))
         answering = RESPONSES.answering_of(await get_body(self._worker.bus, request.body), id, request.at)
         if answering.frame.request.wire.store is False:
             raise Refused(self.not_found(name))
-        canonical = await get_body(self._worker.bus, recall.canonical.body) if recall.canonical else b""
+        canonical = await get_body(self._worker.bus, recall.canonical.body)
         return Remembered(recall, answering, data, canonical)
 
     async def earlier(self, names: Iterable[str], client: str | None) -> dict[str, Earlier]:

@@ -57,6 +57,8 @@ def anthropic_model(model: Json) -> Json:
 class ModelList:
     """An answer that merges; where the provider doesn't say, the configured names are the list."""
 
+    is_over = False
+
     def __init__(self, answering: Answering, names: list[str], headers: dict[str, str], shape: Shape) -> None:
         self._answering = answering
         self._names = names

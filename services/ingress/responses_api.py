@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -9,8 +10,10 @@ import anyio
 import anyio.to_thread
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from services.ingress.answers import STREAM_HEADERS, Plain, Streamed
+from services.ingress.dialects import RESPONSES
 from services.ingress.dialects.base import Asked
 from services.ingress.dialects.estimate import tokens_in
 from services.ingress.dialects.responses import ResponsesAnswering
@@ -18,9 +21,10 @@ from services.ingress.dialects.responses.items import listed
 from services.ingress.exchange import REQUEST_ID_HEADER, Plan
 from services.ingress.intake import Intake, fault
 from services.ingress.launch import Launch
-from services.ingress.memory import RESPONSES, Memory, Remembered, Retelling
+from services.ingress.memory import Memory, Remembered, Retelling
+from services.ingress.rules.doors import RESPONSES_PATH
 from services.ingress.rules.recall import DELETED, Recall
-from shared.config import Model, Settings, may_be_continued
+from shared.config import Settings
 from shared.contracts import Cancel, End, Fault
 from shared.errors import Refused
 from shared.worker import Worker
@@ -29,24 +33,16 @@ CANCELLED_WITHIN_S = 5.0  # in which a call that was told to stop has ended
 
 
 class ResponsesApi:
-    def __init__(self, settings: Settings, worker: Worker, intake: Intake, launch: Launch) -> None:
+    def __init__(self, settings: Settings, memory: Memory, worker: Worker, intake: Intake, launch: Launch) -> None:
         self._settings = settings
         self._worker = worker
         self._intake = intake
         self._launch = launch
-        self._memory = Memory(worker, settings.bus.capture.max_age_s)
-
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        router.add_post("/v1/responses", self._create)
-        router.add_post("/v1/responses/input_tokens", self._count)
-        router.add_get("/v1/responses/{id}", self._get)
-        router.add_delete("/v1/responses/{id}", self._delete)
-        router.add_post("/v1/responses/{id}/cancel", self._cancel)
-        router.add_get("/v1/responses/{id}/input_items", self._input_items)
+        self._memory = memory
 
     # -- asking
 
-    async def _create(self, http: web.Request) -> web.StreamResponse:
+    async def create(self, http: web.Request) -> web.StreamResponse:
         client = self._intake.client(http)
         body = await self._intake.body(http)
         asked = await self._asked(body, client)
@@ -54,16 +50,9 @@ class ResponsesApi:
         request = await self._intake.request(http, RESPONSES, asked, client, body)
         answering = RESPONSES.answering_of(body, request.id, request.at)
         wire = answering.frame.request.wire
-        plan = self._launch.plan(
-            http,
-            request,
-            canonical=await self._intake.canonical(request, asked, body),
-            dropped=asked.dropped,
-            streamed=_needs_stream(asked, wire.background, self._settings, decision.model),
-            repair=decision.model.repair,
-            repeat=decision.model.repeat,
-            may_be_continued=may_be_continued(self._settings, decision.model),
-        )
+        canonical = await self._intake.canonical(request, asked, body)
+        streamed = asked.stream or bool(wire.background)
+        plan = self._launch.of_model(http, request, asked, decision.model, canonical=canonical, streamed=streamed)
         headers = {REQUEST_ID_HEADER: request.id, **answering.headers}
         if wire.background:
             return await self._in_background(http, plan, answering, headers)
@@ -71,8 +60,9 @@ class ResponsesApi:
         return await self._launch.run(plan, answer)
 
     async def _asked(self, body: bytes, client: str | None) -> Asked:
+        names = RESPONSES.references(body)
         try:
-            earlier = await self._memory.earlier(RESPONSES.references(body), client)
+            earlier = await self._memory.earlier(names, client)
         except Refused as refused:
             message = refused.fault.message.replace("Response with", "Previous response with", 1)
             param = "previous_response_id"
@@ -88,7 +78,7 @@ class ResponsesApi:
             return _json(answering.codec().response, headers)
         return await self._streamed(http, answering, -1, headers)
 
-    async def _count(self, http: web.Request) -> web.StreamResponse:
+    async def count(self, http: web.Request) -> web.StreamResponse:
         """An estimate: nothing is asked of a provider, and nothing is recorded."""
         client = self._intake.client(http)
         asked = await self._asked(await self._intake.body(http), client)
@@ -97,7 +87,7 @@ class ResponsesApi:
 
     # -- coming back
 
-    async def _get(self, http: web.Request) -> web.StreamResponse:
+    async def get(self, http: web.Request) -> web.StreamResponse:
         remembered = await self._remembered(http)
         if http.query.get("stream") != "true":
             return _json(remembered.response(), remembered.answering.headers)
@@ -108,7 +98,7 @@ class ResponsesApi:
             raise Refused(fault(400, "invalid_request", message, param="starting_after")) from None
         return await self._streamed(http, remembered.answering, after, remembered.answering.headers)
 
-    async def _delete(self, http: web.Request) -> web.StreamResponse:
+    async def delete(self, http: web.Request) -> web.StreamResponse:
         """Forgotten by this API; the record stays until its time."""
         remembered = await self._remembered(http)
         id = remembered.answering.frame.id
@@ -116,7 +106,7 @@ class ResponsesApi:
         await self._worker.bus.flush()
         return web.json_response({"id": f"resp_{id}", "object": "response", "deleted": True})
 
-    async def _cancel(self, http: web.Request) -> web.StreamResponse:
+    async def cancel(self, http: web.Request) -> web.StreamResponse:
         remembered = await self._remembered(http)
         if not remembered.answering.frame.request.wire.background:
             message = "Only a background response can be cancelled: of any other one, close the connection."
@@ -134,7 +124,7 @@ class ResponsesApi:
                 async for _ in following:
                     pass
 
-    async def _input_items(self, http: web.Request) -> web.StreamResponse:
+    async def input_items(self, http: web.Request) -> web.StreamResponse:
         remembered = await self._remembered(http)
         frame = remembered.answering.frame
         data = listed(frame.request.wire.input, frame.id)
@@ -168,9 +158,14 @@ class ResponsesApi:
         return recall.ingress is not None and self._worker.roster.is_gone(recall.ingress)
 
 
-def _needs_stream(asked: Asked, background: bool | None, settings: Settings, model: Model) -> bool:
-    """Whether the provider is asked for one."""
-    return asked.stream or bool(background) or settings.ingress.force_stream or model.repeat.is_on
+ROUTES: tuple[tuple[str, str, Callable[[ResponsesApi], Handler]], ...] = (
+    ("POST", RESPONSES_PATH, lambda api: api.create),
+    ("POST", f"{RESPONSES_PATH}/input_tokens", lambda api: api.count),
+    ("GET", f"{RESPONSES_PATH}/{{id}}", lambda api: api.get),
+    ("DELETE", f"{RESPONSES_PATH}/{{id}}", lambda api: api.delete),
+    ("POST", f"{RESPONSES_PATH}/{{id}}/cancel", lambda api: api.cancel),
+    ("GET", f"{RESPONSES_PATH}/{{id}}/input_items", lambda api: api.input_items),
+)
 
 
 def _lost(recall: Recall) -> End:

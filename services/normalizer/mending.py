@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from services.normalizer import RequestFacts, StreamRepair, repair_completion
-from services.normalizer.stitch import Stitch, added, usage_json
+from services.normalizer.stitch import Stitch
 from shared.contracts import End, Head, Job, Usage, decode
 from shared.course import Course
 from shared.legs import Frame, LegWriter
+from shared.usage import added, usage_json
 from shared.worker import Worker
 
 PLAIN_BODY_BYTES = 64 * 1024 * 1024  # of a plain completion that is repaired; a larger one passes as it is
@@ -28,6 +29,7 @@ class Mending:
 
     def _begin_afresh(self, call: str) -> None:
         self._call = call  # the first of the calls that this leg is made of
+        self._last_call = call
         self._first_end: End | None = None  # of the call that broke off, where others go on with it
         self._spent = Usage()
         self._calls = 0
@@ -130,6 +132,7 @@ class Mending:
     def _go_on(self, end: End) -> None:
         """The call broke off, or the one that should go on with it came to nothing; another one goes on."""
         self._first_end = self._first_end or end
+        self._last_call = end.next_call or self._last_call
         self._spent = added(self._spent, end.usage)
         self._stitch.go_on(end.usage)
 
@@ -152,4 +155,5 @@ class Mending:
             fault=end.fault,
             next_call=end.next_call,
             calls=self._calls,
+            last_call=self._last_call,
         )

@@ -18,6 +18,7 @@ import msgspec
 
 from shared.contracts import Usage
 from shared.sse import MAX_EVENT_BYTES, OversizedEvent, SseParser
+from shared.usage import add_to, added
 from shared.whole_events import BOUNDARIES, ERROR_EVENT, WholeEvents
 
 ENVELOPE = ("id", "object", "created", "model", "system_fingerprint", "provider")
@@ -85,7 +86,7 @@ class Stitch:
             return b""
         for holder in (chunk, *(chunk.get("choices") or ())):
             if holder.get("usage"):
-                _add(holder["usage"], self._spent)
+                add_to(holder["usage"], self._spent)
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
@@ -115,33 +116,3 @@ def _without_roles(chunk: Json) -> bool:
         had_role |= bool((choice.get("delta") or {}).pop("role", None))
     says = any(choice.get("finish_reason") or any((choice.get("delta") or {}).values()) for choice in choices)
     return says or not had_role
-
-
-def _add(usage: Json, more: Usage) -> None:
-    """Adds to every count that the provider itself gives."""
-    for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"):
-        if isinstance(usage.get(name), int):
-            usage[name] += getattr(more, name)
-    for group, name in (("prompt_tokens_details", "cached_tokens"), ("completion_tokens_details", "reasoning_tokens")):
-        details = usage.get(group)
-        if isinstance(details, dict) and isinstance(details.get(name), int):
-            details[name] += getattr(more, name)
-
-
-def usage_json(usage: Usage | None) -> Json | None:
-    """Tokens as a provider would tell them."""
-    if usage is None:
-        return None
-    counts: Json = {name: getattr(usage, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    if usage.cached_tokens:
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.reasoning_tokens:
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return counts
-
-
-def added(one: Usage, other: Usage | None) -> Usage:
-    """The tokens of both."""
-    if other is None:
-        return one
-    return Usage(**{name: getattr(one, name) + getattr(other, name) for name in Usage.__struct_fields__})

@@ -20,7 +20,7 @@ class Normalizer:
 
     async def handle(self, job: Job, leg: LegWriter) -> None:
         facts = facts_of(await get_body(self.worker.bus, job.request.body))
-        with self.worker.inbox.following(job.id, job.call, "raw") as course:
+        with self.worker.following(job, "raw") as course:
             asked = msgspec.structs.replace(job, to=self.worker.instance, stitched=job.streamed)
             await self.worker.offer("upstream", asked, course)
             await Mending(self.worker, job, facts, leg).run(course)

@@ -18,6 +18,7 @@ from services.provider_sim.state import Simulator, UnknownModel
 
 SIMULATOR = web.AppKey("simulator", Simulator)
 CONTEXT_TOKENS = 262_144
+CONTINUED = " and they lived happily ever after."
 DEFAULT_DIMENSIONS = 16
 
 
@@ -53,6 +54,17 @@ async def model(request: web.Request) -> web.Response:
     name = request.match_info["id"]
     request.app[SIMULATOR].scenario(name)
     return answer(request, model_object(name))
+
+
+async def completions(request: web.Request) -> web.Response:
+    """The form before chat: any prompt is continued in the same words."""
+    fields = await _object(request)
+    prompt = fields.get("prompt")
+    used, written = tokens_of(prompt), tokens_of(CONTINUED)
+    usage = {"prompt_tokens": used, "completion_tokens": written, "total_tokens": used + written}
+    choice = {"index": 0, "text": CONTINUED, "finish_reason": "stop", "logprobs": None}
+    named = {"id": "cmpl-sim", "object": "text_completion", "created": 0, "model": fields.get("model")}
+    return answer(request, {**named, "choices": [choice], "usage": usage})
 
 
 async def embeddings(request: web.Request) -> web.Response:
@@ -145,6 +157,7 @@ async def _object(request: web.Request) -> dict[str, Any]:
 ROUTES = (
     web.get("/v1/models", models),
     web.get("/v1/models/{id:.+}", model),
+    web.post("/v1/completions", completions),
     web.post("/v1/embeddings", embeddings),
     web.post("/v1/files", files),
     web.post("/v1/tokenizers/estimate-token-count", token_count),

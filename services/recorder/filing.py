@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select, update
 
 from services.recorder.rules.exchange import abandoned, assemble, hear, is_settled, late_rows, live_row, records_of
 from services.recorder.rules.messages import Message, unpacked
+from services.recorder.rules.redaction import TEXTS_OF_EXCHANGE, Redaction
 from services.recorder.rules.rows import poison_row
 from services.recorder.sharing import lock_exchanges
 from services.recorder.statements import EXCHANGES, PENDING, Statements
@@ -45,9 +46,16 @@ class Quiet:
 class Filing:
     """Files the messages of exchanges inside one transaction."""
 
-    def __init__(self, connection: Connection, statements: Statements, unwritten_from: int | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        statements: Statements,
+        redaction: Redaction,
+        unwritten_from: int | None = None,
+    ) -> None:
         """`unwritten_from`: from there on, messages lie with other recorders that have not written them yet."""
         self._connection = connection
+        self._redaction = redaction
         self._unwritten_from = unwritten_from
         self._statements = statements
         self._writing = Writing(connection, statements)
@@ -79,11 +87,20 @@ class Filing:
         self._writing.forget(ids)
         self._writing.flush()
 
-    def requested_before(self, at: float, limit: int) -> list[str]:
+    def oldest(self, limit: int, requested_before: float | None = None) -> list[str]:
         """The oldest exchanges that are over."""
         columns = EXCHANGES.c
-        old = select(columns.id).where(columns.at < at, columns.state != LIVE).order_by(columns.at).limit(limit)
+        old = select(columns.id).where(columns.state != LIVE).order_by(columns.at).limit(limit)
+        if requested_before is not None:
+            old = old.where(columns.at < requested_before)
         return list(self._connection.scalars(old))
+
+    def count(self) -> int:
+        return self._connection.scalar(select(func.count()).select_from(EXCHANGES)) or 0
+
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Those that the records have."""
+        return [id for id, known in self._known(ids).items() if known.state is not None]
 
     def delete(self, ids: list[str]) -> None:
         self._writing.delete(ids)
@@ -92,7 +109,7 @@ class Filing:
     def abandon(self, id: str, after_s: float) -> None:
         with self._setting_apart(id, []):
             records = abandoned(assemble(id, self._waiting([id])[id]), after_s)
-            self._writing.close(records, is_new=False, has_children=True)
+            self._writing.close(self._redaction.records(records), is_new=False, has_children=True)
             self._writing.flush()
 
     @contextmanager
@@ -113,7 +130,9 @@ class Filing:
         columns = (PENDING.c.first_seq, PENDING.c.last_at, PENDING.c.messages)
         waiting = self._connection.execute(select(*columns).where(mine))
         rows = [poison_row(seq, at, f"{id}.>", reason, blob) for seq, at, blob in waiting]
-        rows += [poison_row(m.seq, m.at, f"{id}.{m.topic}", reason, m.text or m.data) for m in messages]
+        rows += [
+            poison_row(m.seq, m.at, f"{id}.{m.topic}", reason, self._redaction.data(m.text or m.data)) for m in messages
+        ]
         self._writing.poison(rows)
         self.forget([id])
         gone = {"state": "abandoned", "error_code": "not_recordable", "error_message": reason}
@@ -121,20 +140,23 @@ class Filing:
 
     def _take(self, id: str, known: Known, waiting: list[Message], messages: list[Message]) -> None:
         if known.state is not None and not known.waits:
-            self._writing.events(late_rows(id, messages))
+            self._writing.events(self._redaction.events(late_rows(id, messages)))
         elif _needs_all(known, messages):
             self._close(id, known, waiting, messages)
         else:
             self._writing.wait(id, messages)
             if known.state is None or any(message.kind in TELLING for message in messages):
-                self._writing.live(live_row(id, hear(messages)), is_new=known.state is None)
+                row = self._redaction.row(live_row(id, hear(messages)), TEXTS_OF_EXCHANGE)
+                self._writing.live(row, is_new=known.state is None)
 
     def _close(self, id: str, known: Known, waiting: list[Message], messages: list[Message]) -> None:
         """Final rows, written again whenever something still comes for an exchange that is not settled."""
         everything = [*waiting, *messages]
         heard = hear(everything)
         has_children = known.state not in (None, LIVE)
-        self._writing.close(records_of(id, heard), is_new=known.state is None, has_children=has_children)
+        self._writing.close(
+            self._redaction.records(records_of(id, heard)), is_new=known.state is None, has_children=has_children
+        )
         if not (is_settled(heard) and self._has_all(everything, messages)):
             self._writing.wait(id, messages)
         elif known.waits:

@@ -9,41 +9,64 @@ from hashlib import sha256
 import anyio
 from sqlalchemy import make_url
 
+from services.recorder.rules.redaction import Redaction
+from services.recorder.watching import Observed, Watching
+from services.recorder.webhook import Receiver as Hook
+from services.recorder.webhook import Webhook
 from services.recorder.worker import Rhythm, Sink
+from shared.alerts import Receiver
 from shared.bus import Bus
 from shared.config import Settings
 from shared.config import Sink as SinkSettings
+from shared.config.sinks import address, is_webhook
 from shared.ids import new_instance
+from shared.records.database import without_password
+from shared.secrets import Secrets
 from shared.subjects import Subjects
 from shared.worker import Identity, Worker
 
 CAPACITY = 1_000_000  # open exchanges: they wait in the database, not in memory
 SILENCE_S = 900.0  # an exchange that is silent for longer is abandoned …
 PATIENCES = 2  # … unless providers are given more time than that
-COUNT_EVERY_S = 1.0
 DAY_S = 24 * 3600.0
+GIB = 1024**3
 
 
 @asynccontextmanager
-async def recorder(bus: Bus, settings: Settings) -> AsyncIterator[Worker]:
+async def recorder(bus: Bus, settings: Settings, secrets: Secrets | None = None) -> AsyncIterator[Worker]:
     """Records while the block lasts, each sink on its own; what was captured until then is written on the way out."""
+    secrets = secrets or Secrets({})
     identity = Identity(service="recorder", instance=new_instance("recorder"), capacity=CAPACITY)
-    subjects = Subjects(settings.bus.root)
-    worker = Worker(bus, subjects, identity, drain_s=settings.recorder.drain_s)
-    silence_s = silence_limit_s(settings)
-    sinks = [
-        Sink(bus, subjects, sink.url, feed_name(sink.url), Rhythm(abandoned_after_s=silence_s, keep_s=keep_s(sink)))
-        for sink in settings.records
-    ]
-    async with worker.running(), recording(worker, sinks, settings.recorder.drain_s):
+    worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.recorder.drain_s)
+    sinks = [sink_of(bus, settings, one, secrets) for one in settings.records]
+    receivers = [Receiver(alert.shape, secrets.get(alert.url)) for alert in settings.alerts.values()]
+    watching = Watching(worker, sinks, receivers, settings.recorder.lag_alert_s)
+    async with worker.running(), recording(worker, sinks, settings.recorder.drain_s, watching):
         yield worker
 
 
+def sink_of(bus: Bus, settings: Settings, sink: SinkSettings, secrets: Secrets) -> Sink | Webhook:
+    url, subjects = address(sink, secrets), Subjects(settings.bus.root)
+    redaction = Redaction(settings.recorder.redact)
+    rhythm = Rhythm(
+        abandoned_after_s=silence_limit_s(settings),
+        keep_s=sink.keep_days * DAY_S if sink.keep_days is not None else None,
+        keep_bytes=sink.keep_gib * GIB if sink.keep_gib is not None else None,
+    )
+    if not is_webhook(url):
+        return Sink(bus, subjects, url, feed_name(url), rhythm, redaction)
+    secret = secrets.get(sink.secret).reveal() if sink.secret is not None else None
+    hook = Hook(url=url, place=f"webhook {make_url(url).host}", secret=secret, with_bodies=sink.bodies)
+    return Webhook(bus, subjects, hook, feed_name(url), rhythm, redaction)
+
+
 @asynccontextmanager
-async def recording(worker: Worker, sinks: Sequence[Sink], drain_s: float) -> AsyncIterator[None]:
+async def recording(
+    worker: Worker, sinks: Sequence[Observed], drain_s: float, watching: Watching | None = None
+) -> AsyncIterator[None]:
     """The sinks run inside the block; on the way out they have `drain_s` for what is still to be written."""
     async with anyio.create_task_group() as counting:
-        counting.start_soon(_count, worker, sinks)
+        counting.start_soon((watching or Watching(worker, sinks)).run)
         try:
             async with anyio.create_task_group() as writing:
                 for sink in sinks:
@@ -62,7 +85,7 @@ async def recording(worker: Worker, sinks: Sequence[Sink], drain_s: float) -> As
 
 def feed_name(url: str) -> str:
     """A sink's place in the stream is its own, and the same after every start."""
-    place = make_url(url).set(password=None, query={}).render_as_string()
+    place = without_password(make_url(url)).render_as_string()
     return f"recorder-{sha256(place.encode()).hexdigest()[:8]}"
 
 
@@ -70,13 +93,3 @@ def silence_limit_s(settings: Settings) -> float:
     """Longer than any provider may be silent."""
     patiences = (max(p.timeouts.first_byte_s, p.timeouts.idle_s) for p in settings.providers.values())
     return max(SILENCE_S, PATIENCES * max(patiences, default=0.0))
-
-
-def keep_s(sink: SinkSettings) -> float | None:
-    return sink.keep_days * DAY_S if sink.keep_days is not None else None
-
-
-async def _count(worker: Worker, sinks: Sequence[Sink]) -> None:
-    while True:
-        worker.in_flight = max((sink.open_exchanges for sink in sinks), default=0)
-        await anyio.sleep(COUNT_EVERY_S)

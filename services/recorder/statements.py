@@ -52,7 +52,7 @@ class Many:
 
 
 class Copied:
-    """As Postgres's COPY: 2,600 exchanges a second became 3,400 (docs/records.md)."""
+    """As Postgres's COPY: 2,700 plain exchanges a second became 3,700 (docs/records.md)."""
 
     def __init__(self, table: Table) -> None:
         names = [column.name for column in table.c if not is_automatic(column)]

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, func, select, text, update
 
-from services.recorder.filing import Filing
+from services.recorder.filing import LIVE, Filing
 from services.recorder.rules.messages import Message
 from services.recorder.rules.position import START, Position
+from services.recorder.rules.redaction import Redaction
 from services.recorder.rules.rows import Row
 from services.recorder.sharing import Sharing, Stretch
-from services.recorder.statements import PENDING, POSITIONS, Statements
+from services.recorder.statements import EXCHANGES, PENDING, POSITIONS, Statements
 from services.recorder.writing import Writing
 from shared.records.database import BUSY_TIMEOUT_S, RecordsUnavailable, open_writer, unavailable
+from shared.records.space import give_back, used_bytes
 
 EXPIRED_AT_ONCE = 2000  # exchanges deleted in one transaction, so that writing waits for a moment only
 
@@ -46,16 +49,19 @@ class Batch:
 class Store:
     """The writer's side of one records database. It blocks; one thread at a time."""
 
-    def __init__(self, engine: Engine, feed: str) -> None:
+    def __init__(self, engine: Engine, feed: str, redaction: Redaction | None = None) -> None:
         self._engine = engine
         self._feed = feed
+        self._redaction = redaction or Redaction()
         self._statements = Statements(engine.dialect)
         self._sharing = Sharing(feed) if engine.dialect.name == "postgresql" else None
         self._reads = False
 
     @classmethod
-    def open(cls, url: str, feed: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Store:
-        return cls(open_writer(url, busy_timeout_s), feed)
+    def open(
+        cls, url: str, feed: str, busy_timeout_s: float = BUSY_TIMEOUT_S, redaction: Redaction | None = None
+    ) -> Store:
+        return cls(open_writer(url, busy_timeout_s), feed, redaction)
 
     def close(self) -> None:
         self._reads = False
@@ -107,8 +113,10 @@ class Store:
         return self._transaction(work)
 
     def open_exchanges(self) -> int:
-        count = select(func.count(PENDING.c.exchange_id.distinct()))
-        return self._transaction(lambda connection: connection.scalar(count)) or 0
+        """Those that go on; what is over waits a while longer, for whatever may still be said about it."""
+        waiting = select(PENDING.c.exchange_id)
+        going_on = select(func.count()).where(EXCHANGES.c.id.in_(waiting), EXCHANGES.c.state == LIVE)
+        return self._transaction(lambda connection: connection.scalar(going_on)) or 0
 
     def write(self, batch: Batch) -> None:
         """All of the batch; raises RecordsUnavailable or Overtaken with nothing of it written."""
@@ -127,7 +135,7 @@ class Store:
         """Lets go of messages that nothing more comes for, and closes exchanges that nobody else will."""
 
         def work(connection: Connection) -> None:
-            filing = Filing(connection, self._statements)
+            filing = Filing(connection, self._statements, self._redaction)
             oldest = self._sharing.unwritten_since(connection) if self._sharing else None
             reached = min(now, oldest or now)  # what others have taken may be of a silent exchange
             filing.lock(one.id for one in filing.quiet_since(reached - settled_after_s))
@@ -141,14 +149,48 @@ class Store:
 
     def expire(self, before: float) -> int:
         """Deletes some of the exchanges that were requested before that time; how many."""
-        expired: list[str] = []
+        return self._transaction(lambda connection: self._delete_oldest(connection, EXPIRED_AT_ONCE, before))
 
-        def work(connection: Connection) -> None:
-            filing = Filing(connection, self._statements)
-            expired.extend(filing.requested_before(before, EXPIRED_AT_ONCE))
-            filing.delete(expired)
+    def shrink(self, keep_bytes: float) -> int:
+        """Deletes some of the oldest exchanges where the records take more than that; how many."""
 
-        self._transaction(work)
+        def work(connection: Connection) -> int:
+            used = used_bytes(connection)
+            if used <= keep_bytes:
+                return 0
+            filing = Filing(connection, self._statements, self._redaction)
+            share = ceil(filing.count() * (used - keep_bytes) / used)
+            return self._delete_oldest(connection, min(share, EXPIRED_AT_ONCE))
+
+        return self._transaction(work)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Deletes these exchanges; how many there were."""
+
+        def work(connection: Connection) -> int:
+            filing = Filing(connection, self._statements, self._redaction)
+            filing.lock(ids)
+            known = filing.known(ids)
+            filing.delete(known)
+            return len(known)
+
+        return self._transaction(work)
+
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Those that are recorded already."""
+        return self._transaction(lambda connection: Filing(connection, self._statements, self._redaction).known(ids))
+
+    def used_bytes(self) -> int:
+        return self._transaction(used_bytes)
+
+    def give_back(self) -> bool:
+        """Hands some of the free space back to the file system; whether there is more."""
+        return self._transaction(give_back)
+
+    def _delete_oldest(self, connection: Connection, limit: int, before: float | None = None) -> int:
+        filing = Filing(connection, self._statements, self._redaction)
+        expired = filing.oldest(limit, before)
+        filing.delete(expired)
         return len(expired)
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
@@ -176,7 +218,7 @@ class Store:
         elif self._sharing is None or not self._sharing.finish(connection, batch.stretch):
             raise Overtaken
         writing = Writing(connection, self._statements)
-        writing.poison(batch.poison)
+        writing.poison([{**row, "data": self._redaction.data(row["data"])} for row in batch.poison])
         writing.flush()
         filing = self._filing(connection)
         filing.lock(ids)
@@ -184,7 +226,7 @@ class Store:
 
     def _filing(self, connection: Connection) -> Filing:
         unwritten_from = self._sharing.unwritten_from(connection) if self._sharing else None
-        return Filing(connection, self._statements, unwritten_from)
+        return Filing(connection, self._statements, self._redaction, unwritten_from)
 
     def _move(self, connection: Connection, before: Position, after: Position) -> None:
         """Only from where the caller thinks it stands: two recorders can't both write the same messages."""

@@ -38,9 +38,9 @@ class Stream:
         self._subjects = subjects
         self._feed = feed
 
-    async def page(self, position: Position) -> list[Captured]:
+    async def page(self, position: Position, limit: int = PAGE_MESSAGES) -> list[Captured]:
         """The next messages behind the position."""
-        return await self._bus.history(self._subjects.captured, position.seq + 1, PAGE_MESSAGES)
+        return await self._bus.history(self._subjects.captured, position.seq + 1, limit)
 
     async def with_missing(self, position: Position, rest: list[Captured]) -> list[Captured]:
         """The next messages of the stream, up to the last of `rest`; what it has let go of is lost for good."""

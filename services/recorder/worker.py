@@ -15,17 +15,20 @@ import structlog
 from anyio.to_thread import run_sync
 
 from services.recorder.rules.position import START, Position, follows, fresh, portions
+from services.recorder.rules.redaction import Redaction
 from services.recorder.sharing import Stretch
 from services.recorder.store import Batch, Overtaken, Store
 from services.recorder.stream import Stream, Understood
 from services.recorder.trouble import Trouble
 from shared.bus import Bus, BusUnavailable, Captured, Feed
+from shared.contracts import Lag
 from shared.records.database import BUSY_TIMEOUT_S, NoRecords, RecordsUnavailable, place_of
 from shared.subjects import Subjects
 
 BATCH_MESSAGES = 1000
 BATCH_BYTES = 32 * 1024 * 1024  # of one transaction, bodies from the object store included
 DRAIN_WAIT_S = 0.1  # for messages, on the way out
+TIDY_AGAIN_S = 0.5  # between two portions of what is deleted: writing goes on meanwhile
 
 log = structlog.get_logger("recorder")
 
@@ -39,11 +42,13 @@ class Rhythm:
     linger_s: float = 0.1  # between two batches that are not full: a transaction costs what a hundred messages do
     compare_every_s: float = 1.0  # an idle feed with the stream
     busy_timeout_s: float = BUSY_TIMEOUT_S  # how long a write waits for a lock of somebody else's
+    settle_s: float = 1.0  # after an exchange's account, before it is posted
     sweep_every_s: float = 60.0
     settled_after_s: float = 60.0  # what is said later than this about a finished exchange becomes an event
     abandoned_after_s: float = 900.0
     left_behind_after_s: float = 5.0  # what was taken and is not written then belongs to a recorder that died
     keep_s: float | None = None  # how long an exchange is kept; None = for ever
+    keep_bytes: float | None = None  # how much room all of them may take; the oldest go first
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
@@ -51,26 +56,49 @@ class Rhythm:
 class Sink:
     """One database and its own place in the stream. `run` it; `stop` lets it finish."""
 
-    def __init__(self, bus: Bus, subjects: Subjects, url: str, feed: str, rhythm: Rhythm) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        subjects: Subjects,
+        url: str,
+        feed: str,
+        rhythm: Rhythm,
+        redaction: Redaction | None = None,
+    ) -> None:
         self.open_exchanges = 0
         self._bus = bus
+        self.place = place_of(url)
         self._url = url
+        self._redaction = redaction
         self._feed_name = feed
         self._stream = Stream(bus, subjects, feed)
         self._rhythm = rhythm
-        self._trouble = Trouble(place_of(url), rhythm.monotonic)
+        self._trouble = Trouble(self.place, rhythm.monotonic)
         self._store: Store | None = None
         self._feed: Feed | None = None
         self._reads = False  # the feed is ours: on Postgres one recorder reads at a time
         self._saved = START  # as the database has it
         self._counted_at = self._swept_at = rhythm.monotonic()
         self._compared_at = self._searched_at = rhythm.monotonic()
+        self._kept_at, self._pause_s = rhythm.monotonic(), rhythm.sweep_every_s
         self._stopping = False
         self._held: list[Captured] = []  # fetched, not written yet
+        self._began_at = rhythm.clock()
 
     def stop(self) -> None:
         """`run` ends once all that was captured so far is written."""
         self._stopping = True
+
+    async def lag(self) -> Lag | None:
+        """How far the sink is behind the stream; None while nobody knows."""
+        if self._feed is None:
+            return None
+        messages = await self._feed.lag()
+        if self._saved is START and messages:  # what is written nobody knows yet: it waits for as long as we do
+            return Lag(sink=self.place, messages=messages, behind_s=round(self._rhythm.clock() - self._began_at, 1))
+        next_ = await self._stream.page(self._saved, 1) if messages else []
+        behind_s = max(0.0, self._rhythm.clock() - next_[0].at) if next_ else 0.0
+        return Lag(sink=self.place, messages=messages, behind_s=round(behind_s, 1))
 
     async def run(self) -> None:
         goes_on = True
@@ -116,9 +144,10 @@ class Sink:
         """The next messages; none where another recorder reads."""
         if not self._reads:
             self._reads = await run_sync(store.begin_reading)
+            if self._reads or self._saved is START:
+                self._saved = await run_sync(store.position)
             if not self._reads:
                 return []
-            self._saved = await run_sync(store.position)
         if not self._held:
             self._held = await feed.fetch(
                 self._rhythm.batch_messages, DRAIN_WAIT_S if self._stopping else self._rhythm.wait_s
@@ -148,10 +177,11 @@ class Sink:
         return True
 
     async def _opened(self) -> tuple[Store, Feed]:
-        if self._store is None:
-            self._store = await run_sync(Store.open, self._url, self._feed_name, self._rhythm.busy_timeout_s)
-        if self._feed is None:
+        if self._feed is None:  # first: how much waits is known while the database is down
             self._feed = await self._bus.feed(self._feed_name)
+        if self._store is None:
+            settings = (self._url, self._feed_name, self._rhythm.busy_timeout_s, self._redaction)
+            self._store = await run_sync(Store.open, *settings)
         return self._store, self._feed
 
     async def _let_go_of_feed(self) -> None:
@@ -223,18 +253,35 @@ class Sink:
         return Batch(messages=messages, poison=poison, before=before, after=after, stretch=stretch)
 
     async def _look_after(self, store: Store, batch: Sequence[Captured]) -> None:
-        """Now and then: what is still open, and what never will be over."""
+        """Now and then: what is still open, what never will be over, and what is kept no longer."""
         now = self._rhythm.monotonic()
         if now - self._counted_at >= 1:
             self._counted_at = now
             self.open_exchanges = await run_sync(store.open_exchanges)
-        if now - self._swept_at >= self._rhythm.sweep_every_s and (batch or self._bus.is_connected):
-            self._swept_at = now
+            if not self._reads:
+                self._saved = await run_sync(store.position)
+        if self._reads and now - self._swept_at >= self._rhythm.sweep_every_s and (batch or self._bus.is_connected):
             # with a backlog, silence is counted in the stream's time: the end of an exchange may be yet to come
             await self._sweep(store, batch[-1].at if batch else self._rhythm.clock())
+            self._swept_at = now
+        if self._reads and self._retains and now - self._kept_at >= self._pause_s:
+            self._kept_at = now
+            self._pause_s = TIDY_AGAIN_S if await self._keep(store) else self._rhythm.sweep_every_s
 
     async def _sweep(self, store: Store, now: float) -> None:
-        rhythm = self._rhythm
-        await run_sync(store.sweep, now, rhythm.settled_after_s, rhythm.abandoned_after_s)
-        if rhythm.keep_s is not None and (expired := await run_sync(store.expire, now - rhythm.keep_s)):
+        await run_sync(store.sweep, now, self._rhythm.settled_after_s, self._rhythm.abandoned_after_s)
+
+    async def _keep(self, store: Store) -> bool:
+        """Deletes what is too old or too much, a little at a time; whether there is more to do."""
+        rhythm, expired = self._rhythm, 0
+        if rhythm.keep_s is not None:
+            expired += await run_sync(store.expire, rhythm.clock() - rhythm.keep_s)
+        if rhythm.keep_bytes is not None:
+            expired += await run_sync(store.shrink, rhythm.keep_bytes)
+        if expired:
             log.info("recorder.expired", feed=self._feed_name, exchanges=expired)
+        return await run_sync(store.give_back) or expired > 0
+
+    @property
+    def _retains(self) -> bool:
+        return self._rhythm.keep_s is not None or self._rhythm.keep_bytes is not None

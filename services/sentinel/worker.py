@@ -74,7 +74,8 @@ class Sentinel:
         try:
             if seen.stops:
                 why = "the answer runs in a loop"
-                cancel = Cancel(by="sentinel", why=why, finish_reason=repeat.finish_reason)
+                call = seen.call if repeat.action == "retry" else None  # the next one is another matter
+                cancel = Cancel(by="sentinel", why=why, call=call, finish_reason=repeat.finish_reason)
                 await worker.cancels.send(seen.id, cancel)
             for found in seen.found:
                 log.info("loop.found", request=seen.id, **facts_of(found), action=repeat.action)

@@ -6,37 +6,30 @@ calls. An alert that can't be delivered is logged and let go.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import aiohttp
 import anyio
 import structlog
 
-from services.upstream.rules.incidents import Incidents, Note, Shape, began, payload
+from services.upstream.rules.incidents import Incidents, Note, began, payload
 from services.upstream.rules.verdicts import Verdict
+from shared.alerts import Receiver, deliver, is_teller
 from shared.contracts import ProviderState
 from shared.roster import BEAT_S
-from shared.secrets import Secret
 from shared.worker import Worker
 
-DELIVERED_WITHIN_S = 10.0
 SETTLED_AFTER_S = 1.5 * BEAT_S  # by then every live worker was heard, so that all agree on who tells
 FIGURE_WITHIN_S = 3.0  # an exhausted balance is told with what is left, where the provider says it that soon
 
 log = structlog.get_logger("alerts")
 
 
-@dataclass(frozen=True)
-class Receiver:
-    shape: Shape
-    url: Secret  # whoever has it can write there
-
-
 class Alerts:
     """What one worker tells."""
 
     def __init__(self, receivers: tuple[Receiver, ...], session: aiohttp.ClientSession, worker: Worker) -> None:
-        self._receivers = receivers
+        self.receivers = receivers
         self._session = session
         self._worker = worker
         self._incidents = Incidents()
@@ -51,9 +44,7 @@ class Alerts:
             self._worker.start_soon(self._tell, note)
 
     def _is_teller(self) -> bool:
-        beats = self._worker.roster.live()
-        names = [beat.instance for beat in beats if beat.service == "upstream" and not beat.draining]
-        return self._worker.instance == min(names, default=self._worker.instance)
+        return is_teller(self._worker.roster.live(), "upstream", self._worker.instance)
 
     async def _tell(self, note: Note) -> None:
         await anyio.sleep(SETTLED_AFTER_S)
@@ -62,8 +53,8 @@ class Alerts:
         if note.state.why == Verdict.QUOTA.value and not note.is_recovery:
             note = await self._with_figure(note)
         log.warning("alert.told", provider=note.provider, text=note.text)
-        for receiver in self._receivers:
-            await self._deliver(receiver, note)
+        for receiver in self.receivers:
+            await deliver(self._session, receiver, payload(note, receiver.shape))
 
     async def _with_figure(self, note: Note) -> Note:
         with anyio.move_on_after(FIGURE_WITHIN_S):
@@ -71,13 +62,3 @@ class Alerts:
                 await anyio.sleep(0.05)
         state = self._latest[note.provider]
         return note if state.balance is None else replace(note, state=state, text=began(state))
-
-    async def _deliver(self, receiver: Receiver, note: Note) -> None:
-        timeout = aiohttp.ClientTimeout(total=DELIVERED_WITHIN_S)
-        try:
-            body = payload(note, receiver.shape)
-            async with self._session.post(receiver.url.reveal(), json=body, timeout=timeout) as answer:
-                if answer.status >= 300:
-                    log.warning("alert.refused", shape=receiver.shape, status=answer.status)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            log.warning("alert.failed", shape=receiver.shape, error=type(error).__name__)

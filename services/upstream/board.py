@@ -8,7 +8,7 @@ for the bus, and without the bus each worker has circuits of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any, cast
@@ -19,6 +19,7 @@ import structlog
 
 from services.upstream.rules import circuits
 from services.upstream.rules.circuits import CLOSED, Circuit
+from services.upstream.rules.remedies import remedy
 from services.upstream.rules.retries import Standing
 from services.upstream.rules.verdicts import Judgement, Verdict
 from shared.bus import Bus, BusUnavailable
@@ -28,6 +29,7 @@ from shared.subjects import PROVIDERS_BUCKET, Subjects
 from shared.worker import Worker
 
 MOST_MODELS = 1024  # missing ones that are remembered
+STATES = ("closed", "half_open", "open", "shut")  # as figures, from 0
 AGAIN_AFTER_S = 1.0  # a watch that the bus broke off
 
 log = structlog.get_logger("circuits")
@@ -39,9 +41,9 @@ Changed = Callable[[ProviderState], Awaitable[None]]
 class Board:
     """What this worker knows of every provider."""
 
-    def __init__(self, providers: dict[str, Provider], worker: Worker) -> None:
-        self._providers = providers
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self.accounts: Mapping[str, object] = {}  # as whom each provider is spoken to
         self._circuits: dict[Key, Circuit] = {}
         self._balances: dict[str, str] = {}
         self.on_change: list[Changed] = []  # told of what this worker changed itself
@@ -49,6 +51,25 @@ class Board:
 
     def circuit(self, provider: str, model: str | None = None) -> Circuit:
         return self._circuits.get((provider, model), CLOSED)
+
+    def adopt(self, accounts: Mapping[str, object]) -> None:
+        """Providers as they are spoken to from now on. What was found out about one that has changed is void."""
+        changed = {name for name, account in self.accounts.items() if accounts.get(name) != account}
+        for key in [key for key in self._circuits if key[0] in changed]:
+            if key[0] in accounts:
+                log.info("circuit.reset", provider=key[0], model=key[1], why="its address, key or headers changed")
+                self._change(key, CLOSED)
+            else:
+                del self._circuits[key]
+        self.accounts = dict(accounts)
+        self._worker.metrics.clear("circuit_state")
+        for name in accounts:
+            self._show(name)
+
+    def _show(self, provider: str) -> None:
+        if provider in self.accounts:
+            figure = STATES.index(self.circuit(provider).state)
+            self._worker.metrics.set("circuit_state", float(figure), provider)
 
     # -- what the calls want to know, and what they tell
 
@@ -64,7 +85,7 @@ class Board:
         said = {name: circuit.why for name, circuit in found if circuit.until > now}
         retry_after_s = min((circuit.until - now for _, circuit in found if circuit.until > now), default=1.0)
         reasons = ", ".join(f"{name} ({why})" for name, why in said.items()) or "no call is left to try"
-        message = f"No provider of this model can be asked now: {reasons}."
+        message = f"No provider of this model can be asked now: {reasons}.{_remedies(found, now)}"
         return Fault(status=503, code="no_provider", type="server_error", message=message, retry_after_s=retry_after_s)
 
     def called(self, target: Target) -> None:
@@ -78,9 +99,9 @@ class Board:
         for key in self._keys(target):
             self._change(key, circuits.succeeded(self.circuit(*key), now))
 
-    def failed(self, target: Target, judgement: Judgement, fault: Fault, our_key: bool) -> None:
+    def failed(self, target: Target, provider: Provider, judgement: Judgement, fault: Fault, our_key: bool) -> None:
         """The provider failed a call. With a client's own key, what is wrong with that key says nothing of others."""
-        provider, now = self._providers[target.provider], time.time()
+        now = time.time()
         verdict = judgement.verdict
         key = (target.provider, target.model if verdict is Verdict.MISSING else None)
         before = self.circuit(*key)
@@ -104,13 +125,21 @@ class Board:
 
     def _change(self, key: Key, after: Circuit, anyway: bool = False) -> None:
         before = self.circuit(*key)
+        if after.state == "closed":
+            self._forget_balance(key)
         if after == CLOSED:
             self._circuits.pop(key, None)
         else:
             self._circuits[key] = after
             self._forget_old()
+        self._show(key[0])
         if anyway or before.state != after.state or before.until != after.until:
             self._worker.start_soon(self._publish, self._as_state(key, after))
+
+    def _forget_balance(self, key: Key) -> None:
+        """The next time that there is no money, it is another figure."""
+        if key[1] is None:
+            self._balances.pop(key[0], None)
 
     def _forget_old(self) -> None:
         """Clients may ask for any number of models that no provider has."""
@@ -163,9 +192,18 @@ class Board:
             return
         if state.worker != self._worker.instance:
             known = self.circuit(state.provider, state.model)
+            if state.state == "closed":
+                self._forget_balance((state.provider, state.model))
             self._circuits[state.provider, state.model] = as_circuit(state, known.failures)
+            self._show(state.provider)
             for hear in self.listeners:
                 hear(state)
+
+
+def _remedies(found: Sequence[tuple[str, Circuit]], now: float) -> str:
+    """What whoever runs Moontide can do about providers that nobody asks."""
+    shut = {name: circuit.why for name, circuit in found if circuit.state == "shut" and circuit.until > now}
+    return "".join(f" {remedy(name, why)}" for name, why in shut.items())
 
 
 _SEVERITY = [Standing.READY, Standing.BUSY, Standing.OPEN, Standing.SHUT]

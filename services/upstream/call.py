@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import anyio
@@ -37,12 +38,29 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     timeouts: Timeouts
+    may_repeat: bool = False  # it may be sent twice
 
 
-def client_session() -> aiohttp.ClientSession:
+@dataclass(frozen=True)
+class Connections:
+    """One worker's ways to its providers."""
+
+    kept: aiohttp.ClientSession
+    fresh: aiohttp.ClientSession  # never a connection that was used before
+
+
+@asynccontextmanager
+async def connections() -> AsyncIterator[Connections]:
+    async with client_session() as kept, client_session(keeps=False) as fresh:
+        yield Connections(kept, fresh)
+
+
+def client_session(keeps: bool = True) -> aiohttp.ClientSession:
     """Connections are kept and never rationed here: capacity is the worker's affair."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60 if keeps else None, force_close=not keeps)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+        connector=connector,
+        trace_configs=[_noting_reuse()] if keeps else None,
         timeout=aiohttp.ClientTimeout(total=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -50,6 +68,23 @@ def client_session() -> aiohttp.ClientSession:
         max_line_size=HEAD_LINE_BYTES,
         max_field_size=HEAD_FIELD_BYTES,
     )
+
+
+@dataclass
+class _Attempt:
+    """What the connection pool did for one request."""
+
+    is_on_used_connection: bool = False
+
+
+def _noting_reuse() -> aiohttp.TraceConfig:
+    async def reused(_session: Any, context: Any, _params: Any) -> None:
+        if isinstance(context.trace_request_ctx, _Attempt):
+            context.trace_request_ctx.is_on_used_connection = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(reused)
+    return config
 
 
 class Answer:
@@ -80,11 +115,17 @@ class Answer:
 
 
 @asynccontextmanager
-async def calling(session: aiohttp.ClientSession, request: Request) -> AsyncIterator[Answer]:
-    """The answer's head has come; the connection is closed on the way out unless the body was read to its end."""
+async def calling(
+    connections: Connections, request: Request, on_fresh: Callable[[str], None] = lambda _provider: None
+) -> AsyncIterator[Answer]:
+    """The answer's head has come; the connection is closed on the way out unless the body was read to its end.
+
+    A provider closes idle connections when it likes. A request that met a dead one, and of which nothing came back,
+    is sent once more at once on a new one, where it may be sent twice; `on_fresh` is told.
+    """
     patience = _Patience(request.timeouts)
     with patience.scope:
-        response = await _send(session, request)
+        response = await _send(connections, request, on_fresh)
         try:
             yield Answer(response, request, patience)
         finally:
@@ -115,19 +156,32 @@ class _Patience:
         self.scope.deadline = deadline
 
 
-async def _send(session: aiohttp.ClientSession, request: Request) -> aiohttp.ClientResponse:
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=request.timeouts.connect_s)
+async def _send(connections: Connections, request: Request, on_fresh: Callable[[str], None]) -> aiohttp.ClientResponse:
+    attempt = _Attempt()
     try:
-        return await session.request(
-            request.method,
-            URL(request.url, encoded=True),  # as the client wrote it
-            data=_payload(request.body),
-            headers=request.headers,
-            timeout=timeout,
-            allow_redirects=False,
-        )
+        try:
+            return await _requested(connections.kept, request, attempt)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not (attempt.is_on_used_connection and request.may_repeat):
+                raise
+            on_fresh(request.provider)
+            return await _requested(connections.fresh, request)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise CallFailed(faults.unreachable(request.provider, _named(error))) from error
+
+
+async def _requested(
+    session: aiohttp.ClientSession, request: Request, attempt: _Attempt | None = None
+) -> aiohttp.ClientResponse:
+    return await session.request(
+        request.method,
+        URL(request.url, encoded=True),  # as the client wrote it
+        data=_payload(request.body),
+        headers=request.headers,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.timeouts.connect_s),
+        allow_redirects=False,
+        trace_request_ctx=attempt,
+    )
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO | None:

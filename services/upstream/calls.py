@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-import aiohttp
 import msgspec
 
 from services.upstream.adapters import Outgoing, Recalled, adapter_of
-from services.upstream.call import CallFailed, Request, calling
-from services.upstream.google_tokens import Tokens
+from services.upstream.call import CallFailed, Connections, Request, calling
 from services.upstream.hearing import Ears, Heard
 from services.upstream.relay import Ending, Relay
 from services.upstream.route import Route
 from services.upstream.rules import faults
 from shared.bodies import put_body
-from shared.config import Model, Settings, Target
+from shared.config import Model, Provider, Settings, Target
 from shared.contracts import Fault, HttpRequest, Job, encode
 from shared.errors import Refused, Unavailable
 from shared.legs import LegWriter
@@ -25,7 +24,12 @@ from shared.seal import SealKey
 from shared.secrets import Secret, redact_headers
 from shared.worker import Worker
 
-Key = Secret | Tokens
+if TYPE_CHECKING:  # google-auth takes long to import, and most installations have no use for it
+    from services.upstream.google_tokens import Tokens
+
+Key: TypeAlias = "Secret | Tokens"
+
+OUR_ACCOUNT = (401, 402)  # what a provider says with these is about the key, which is not the client's
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,12 +43,23 @@ class Keys:
     @property
     def tokens(self) -> list[Tokens]:
         """Those that have to be kept fresh."""
-        return [key for key in self.providers.values() if isinstance(key, Tokens)]
+        return [key for key in self.providers.values() if not isinstance(key, Secret)]
 
     async def renewed(self, provider: str) -> bool:
         """The provider answered 401: whether there is another token now. A key stays what it is."""
         key = self.providers.get(provider)
-        return isinstance(key, Tokens) and await key.renew()
+        return key is not None and not isinstance(key, Secret) and await key.renew()
+
+
+@dataclass(frozen=True, repr=False)
+class Account:
+    """As whom, and where, a provider is spoken to: what was found out about one says nothing of another."""
+
+    kind: str
+    base_url: str
+    version: str
+    key: Key | None
+    headers: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +75,22 @@ class Asking:
 class Caller:
     """Makes the calls of one worker."""
 
-    def __init__(self, settings: Settings, keys: Keys, session: aiohttp.ClientSession, ears: Ears) -> None:
+    def __init__(self, settings: Settings, keys: Keys, connections: Connections, ears: Ears) -> None:
         self._settings = settings
-        self._keys = keys
-        self._session = session
+        self.keys = keys
+        self._connections = connections
         self._ears = ears
         self._adapters = {name: adapter_of(provider) for name, provider in settings.providers.items()}
+        self.accounts = {name: self._account(name, provider) for name, provider in settings.providers.items()}
         self.worker: Worker
+
+    def account(self, provider: str) -> Account | None:
+        """None where there is no such provider."""
+        return self.accounts.get(provider)
+
+    def _account(self, name: str, said: Provider) -> Account:
+        key, headers = self.keys.providers.get(name), self.keys.headers[name]
+        return Account(said.kind, said.base_url, said.version, key, tuple(sorted(headers.items())))
 
     def route(self, model: Model, target: Target) -> Route:
         provider = self._settings.providers[target.provider]
@@ -82,8 +106,8 @@ class Caller:
         try:
             for is_last in (False, True):
                 request = self._request(route, asking.job, outgoing)
-                async with calling(self._session, request) as answer:
-                    if answer.status == 401 and not is_last and await self._keys.renewed(route.name):
+                async with calling(self._connections, request, self._renewed_connection) as answer:
+                    if answer.status == 401 and not is_last and await self.keys.renewed(route.name):
                         continue
                     ears = self._ears.hearing(route, self.worker, asking.job, asking.call, answer, history)
                     async with ears as heard:
@@ -96,12 +120,17 @@ class Caller:
 
     async def _relayed(self, relay: Relay, route: Route, asking: Asking, answer: Heard) -> Ending:
         if asking.job.request.dialect == "passthrough":
+            if answer.status in OUR_ACCOUNT and (self.has_own_key(route.name) or asking.job.secret is None):
+                return await relay.kept_back(answer)
             return await relay.unread(answer)
         if answer.status >= 300:
             return await relay.refusal(answer)
         if asking.goes_on and not answer.is_event_stream:
             raise CallFailed(faults.unreadable(route.name, b"one body, where a stream had to go on"))
         return await relay.answer(answer, asking.job.streamed)
+
+    def _renewed_connection(self, provider: str) -> None:
+        self.worker.metrics.add("fresh_connections", provider)
 
     def _outgoing(self, route: Route, asking: Asking, recalled: Recalled) -> Outgoing:
         job = asking.job
@@ -116,27 +145,28 @@ class Caller:
             provider=route.name,
             method=job.request.method,
             url=route.provider.base_url + outgoing.path,
-            headers={**outgoing.headers, **authorization, **self._keys.headers[route.name]},
+            headers={**outgoing.headers, **authorization, **self.keys.headers[route.name]},
             body=outgoing.body,
             timeouts=route.provider.timeouts,
+            may_repeat=job.request.dialect != "passthrough",
         )
 
     def has_own_key(self, provider: str) -> bool:
         """Whether calls to it are made with our key: what is wrong with it then concerns every client."""
-        return provider in self._keys.providers
+        return provider in self.keys.providers
 
     def credentials(self, provider: str) -> dict[str, str]:
         """The headers of a call of our own, in nobody's name."""
-        key = self._keys.providers.get(provider)
+        key = self.keys.providers.get(provider)
         adapter = self._adapters[provider]
-        return {**(adapter.authorization(key.reveal()) if key else {}), **self._keys.headers[provider]}
+        return {**(adapter.authorization(key.reveal()) if key else {}), **self.keys.headers[provider]}
 
     def _key(self, route: Route, job: Job) -> str | None:
         """The provider's configured key, else the client's own."""
-        if route.name in self._keys.providers:
-            return self._keys.providers[route.name].reveal()
+        if route.name in self.keys.providers:
+            return self.keys.providers[route.name].reveal()
         if job.secret is not None:
-            return self._keys.seal.open(job.secret.boxes)
+            return self.keys.seal.open(job.secret.boxes)
         if route.adapter.needs_key:
             message = (
                 f"The provider {route.name} needs an API key: set providers.{route.name}.api_key (without a "
@@ -148,7 +178,7 @@ class Caller:
     async def _tell_what_is_sent(self, asking: Asking, route: Route, outgoing: Outgoing) -> None:
         """The provider's side of the request, for the record; never with a key."""
         worker, job = self.worker, asking.job
-        same = outgoing.body == asking.body and not asking.goes_on
+        same = outgoing.body == asking.body and not asking.goes_on and not job.request.changes
         claim = f"{job.id}.{asking.call}"
         body = msgspec.UNSET if same else await put_body(worker.bus, claim, outgoing.body, is_json=True)
         sent = HttpRequest(
@@ -162,7 +192,12 @@ class Caller:
             stream=job.streamed,
             provider=route.name,
             same_body=same,
-            changes=outgoing.changes,
+            changes=_merged(job.request.changes, outgoing.changes),
             **({} if body is msgspec.UNSET else {"body": body}),  # type: ignore[arg-type]
         )
         await worker.bus.publish(worker.subjects.call_request(job.id, asking.call), encode(sent))
+
+
+def _merged(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The changes that several stages made, one after the other."""
+    return {name: [*dict.fromkeys([*one.get(name, ()), *other.get(name, ())])] for name in {**one, **other}}

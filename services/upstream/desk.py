@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from services.upstream.board import Board
-from services.upstream.calls import Caller
+from services.upstream.calls import Account, Caller
 from services.upstream.gates import Gates
 from services.upstream.rules.budget import Budget
 from services.upstream.rules.latencies import Latencies
@@ -36,6 +36,17 @@ class Desk:
             deadline=time.monotonic() + self.settings.upstream.deadline_s,
             random=self.random,
         )
+
+    def account(self, provider: str) -> Account | None:
+        return self.caller.account(provider)
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        return self.caller.accounts
+
+    def is_current(self, provider: str) -> bool:
+        """Whether the provider is still spoken to as it is from here: else what it says concerns nobody else."""
+        return self.board.accounts.get(provider) == self.account(provider)
 
     def continues(self, target: Target) -> bool:
         return self.settings.providers[target.provider].continues_text

@@ -22,6 +22,7 @@ from google.oauth2 import service_account
 
 from shared.contracts import Fault
 from shared.errors import SecretError, Unavailable
+from shared.secrets import Secret
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 EARLY_S = 600.0  # a token that lasts no longer than this is replaced; they last for an hour
@@ -36,12 +37,14 @@ log = structlog.get_logger("google")
 class Tokens:
     """The token of one provider. Has the face of a `Secret`: `reveal()` gives what is valid now."""
 
-    def __init__(self, provider: str, credentials: Any) -> None:
+    def __init__(self, provider: str, credentials: Any, source: Secret | None = None) -> None:
+        self.source = source  # the key that they are made with; None = what this machine may do
         self._provider = provider
         self._credentials = credentials
         self._why = "none has come yet"
         self._valid_until = 0.0
         self._token = ""
+        self._retired = False
         self._rejected = anyio.Event()
         self._refreshed = anyio.Event()  # the next attempt, whatever comes of it
 
@@ -51,6 +54,11 @@ class Tokens:
             message = f"The provider {self._provider} has no access token from Google: {self._why}"
             raise Unavailable(Fault(status=503, code="no_google_token", message=message, retry_after_s=PAUSES_S[0]))
         return self._token
+
+    def retire(self) -> None:
+        """No more tokens are needed; the last one serves what is still in hand."""
+        self._retired = True
+        self._rejected.set()
 
     async def renew(self) -> bool:
         """The provider doesn't take the token, whatever its time: whether there is another one."""
@@ -68,9 +76,9 @@ class Tokens:
             await self._refreshed.wait()
 
     async def keep_fresh(self) -> None:
-        """Until cancelled."""
+        """Until cancelled, or no longer needed."""
         failures = 0
-        while True:
+        while not self._retired:
             succeeded = await self._refresh()
             self._refreshed.set()
             self._refreshed = anyio.Event()
@@ -94,14 +102,23 @@ class Tokens:
         return True
 
 
+def credentials_text(text: str) -> str:
+    """A service account's key, which is `text` or in the file of that path; raises SecretError."""
+    if text.lstrip().startswith("{"):
+        return text
+    try:
+        return Path(text).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise SecretError(f"Google credentials: {error.filename} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise SecretError(f"Google credentials: not the key of a service account ({error})") from None
+
+
 def credentials_of(text: str) -> Any:
     """What a service account's key, or the path of a file with one, stands for; raises SecretError."""
     try:
-        text = text if text.lstrip().startswith("{") else Path(text).expanduser().read_text(encoding="utf-8")
-        info = json.loads(text)
+        info = json.loads(credentials_text(text))
         return _KINDS[info["type"]](info, scopes=SCOPES)
-    except OSError as error:
-        raise SecretError(f"Google credentials: {error.filename} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, GoogleAuthError) as error:
         reason = "no JSON" if isinstance(error, json.JSONDecodeError) else str(error).partition("\n")[0]
         raise SecretError(f"Google credentials: not the key of a service account ({reason})") from None

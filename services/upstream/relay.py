@@ -13,6 +13,8 @@ from services.upstream.call import CallFailed
 from services.upstream.hearing import Heard
 from services.upstream.route import Route
 from services.upstream.rules import faults
+from services.upstream.rules.remedies import in_our_words
+from services.upstream.rules.verdicts import judge
 from services.upstream.rules.watch import AnswerFacts, StreamWatch
 from shared.contracts import CallOutcome, Fault, Head
 from shared.legs import LegWriter
@@ -80,6 +82,12 @@ class Relay:
             self.progress.piece_came()
             await self._leg.data(piece)
         return Ending("complete")
+
+    async def kept_back(self, answer: Heard) -> Ending:
+        """A refusal that speaks of our account: told in our words, for the leg goes to the client as it is."""
+        body = b"".join([piece async for piece in answer.pieces()])[:ERROR_BODY_BYTES]
+        fault = faults.of_status(self._route.name, answer.status, answer.headers, body)
+        return Ending("refused", in_our_words(self._route.name, judge(fault).verdict, fault))
 
     async def refusal(self, answer: Heard) -> Ending:
         await self._leg.head(self._head(answer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -17,22 +17,30 @@ log = structlog.get_logger("upstream")
 
 
 class Stopping:
-    """`cancel` is what ended the block, if anything did. A call that nobody has seen anything of is left alone."""
+    """`cancel` is what ended the block, if anything did. A call that nobody has seen anything of is left alone.
 
-    def __init__(self, worker: Worker, job: Job, leg: LegWriter) -> None:
+    `calls` are the job's calls by now, the one that runs the last: a cancel may be meant for one of them alone.
+    """
+
+    def __init__(
+        self, worker: Worker, job: Job, leg: LegWriter, calls: Callable[[], Container[str]] | None = None
+    ) -> None:
         self.cancel: Cancel | None = None
         self._worker = worker
         self._job = job
         self._leg = leg
+        self._calls = calls or (lambda: (job.call,))
         self._scope = anyio.CancelScope()
 
     @contextmanager
     def possible(self) -> Iterator[None]:
-        with self._scope, self._worker.cancels.watching(self._job.id, self._stop, self._job.call):
+        with self._scope, self._worker.cancels.watching(self._job.id, self._stop):
             yield
 
     def _stop(self, cancel: Cancel) -> None:
-        if cancel.finish_reason is not None and self._leg.started and not self._leg.ended:
+        if cancel.finish_reason is None or (cancel.call is not None and cancel.call not in self._calls()):
+            return
+        if self._leg.started and not self._leg.ended:
             self.cancel = cancel
             self._scope.cancel()
 

@@ -6,9 +6,10 @@ import asyncio
 import io
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -23,7 +24,9 @@ from nats.js.errors import APIError, BucketNotFoundError, NotFoundError
 
 from shared.bus import STATE_BYTES, BusUnavailable, Captured, Handler, NoReply, NoResponders, NoSuchClaim
 from shared.bus.nats_feed import NatsFeed, captured, named
+from shared.bus.nats_recent import Recent
 from shared.bus.nats_state import NatsState, ensure_bucket
+from shared.frames import FRAME_HEADER
 from shared.secrets import scrub
 from shared.subjects import Subjects
 
@@ -35,6 +38,8 @@ API_TIMEOUT_S = 5.0
 HISTORY_TIMEOUT_S = 5.0
 FOLLOW_ATTEMPTS = 10
 FOLLOW_PAUSE_S = 0.1
+REPAIR_WITHIN_S = 10.0  # a server that has just started reads its streams first
+REPAIR_PAUSE_S = 0.1
 
 log = structlog.get_logger("bus")
 
@@ -52,6 +57,7 @@ class NatsBus:
         self._closing = False
         self._connections = 0  # so far; each but the first was a reconnection
         self._notify: list[Callable[[], None]] = []
+        self._recent = Recent(FRAME_HEADER)
 
     @classmethod
     async def connect(
@@ -76,8 +82,10 @@ class NatsBus:
             bus._connections += 1
             for notify in bus._notify:
                 notify()
+            await bus._publish_what_was_lost()
 
         async def disconnected() -> None:
+            bus._recent.lose(time.time())
             if bus._connections and not bus._closing:
                 log.warning("bus.disconnected")
 
@@ -119,6 +127,28 @@ class NatsBus:
             await self._nc.publish(subject, data, headers=headers)
         except nats.errors.Error as error:
             raise BusUnavailable(f"publishing to {subject} failed: {named(error)}") from error
+        self._recent.add((subject, data, headers))
+
+    async def _publish_what_was_lost(self) -> None:
+        """After a reconnection: what the server had not read, or not stored, when it died."""
+        with anyio.move_on_after(REPAIR_WITHIN_S) as scope:
+            while True:
+                try:
+                    await self._nc.flush()  # first what nats-py had not written yet
+                    lost = await self._recent.missing(f"{self._subjects.root}.req.", self._last_of)
+                    break
+                except (BusUnavailable, nats.errors.Error):
+                    await anyio.sleep(REPAIR_PAUSE_S)
+            for subject, data, headers in lost:
+                await self.publish(subject, data, headers)  # type: ignore[arg-type]
+            if lost:
+                log.warning("bus.published_again", messages=len(lost))
+        if scope.cancelled_caught:
+            log.warning("bus.not_compared", after_s=REPAIR_WITHIN_S)
+
+    async def _last_of(self, subjects: list[str], before: float) -> list[Captured]:
+        until = datetime.fromtimestamp(before, UTC).isoformat()
+        return await self._direct_get({"multi_last": subjects, "up_to_time": until}, len(subjects))
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> _Leavable:
         async def deliver(message: Msg) -> None:
@@ -181,9 +211,12 @@ class NatsBus:
         return store
 
     async def history(self, subject_filter: str, first_seq: int = 1, limit: int = 512) -> list[Captured]:
+        ask = {"seq": first_seq, "next_by_subj": subject_filter, "batch": limit}
+        return await self._direct_get(ask, limit)
+
+    async def _direct_get(self, ask: dict[str, Any], limit: int) -> list[Captured]:
         inbox = self._nc.new_inbox()
         subscription = await self._nc.subscribe(inbox)
-        ask = {"seq": first_seq, "next_by_subj": subject_filter, "batch": limit}
         found: list[Captured] = []
         try:
             await self._nc.publish(f"$JS.API.DIRECT.GET.{self._stream}", json.dumps(ask).encode(), reply=inbox)

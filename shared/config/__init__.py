@@ -15,21 +15,25 @@ client_keys  the keys that clients come with
 loader       all of it, in order
 models       which entry a model name means
 routes       where a request goes
+reload       new settings for a running process
 show         the effective settings back to YAML
 """
 
 from shared.config.client_keys import ClientKeys
-from shared.config.loader import Loaded, load
+from shared.config.loader import Loaded, files_of, load
 from shared.config.models import Match, default_provider, is_glob, model_for, plain_name, served_models
+from shared.config.reload import Stamp, digest, merged
 from shared.config.routes import Decision, decide, may_be_continued, provider_by_route
 from shared.config.settings import (
     Alert,
     Bus,
     Capture,
     CircuitPolicy,
+    Enforcer,
     Ingress,
     Limits,
     Log,
+    MetricsPort,
     Model,
     Normalizer,
     Provider,
@@ -51,11 +55,13 @@ __all__ = [
     "CircuitPolicy",
     "ClientKeys",
     "Decision",
+    "Enforcer",
     "Ingress",
     "Limits",
     "Loaded",
     "Log",
     "Match",
+    "MetricsPort",
     "Model",
     "Normalizer",
     "Provider",
@@ -65,14 +71,18 @@ __all__ = [
     "Sentinel",
     "Settings",
     "Sink",
+    "Stamp",
     "Target",
     "Upstream",
     "When",
     "decide",
     "default_provider",
+    "digest",
+    "files_of",
     "is_glob",
     "load",
     "may_be_continued",
+    "merged",
     "model_for",
     "plain_name",
     "provider_by_route",

@@ -6,8 +6,15 @@ import os.path
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.config.layers import DEFAULT, Layer, at, with_value
-from shared.config.proxy_environment import MOONSHOT_URL, google_defaults, models_of, providers_of
+from shared.config.layers import DEFAULT, Layer, Origin, at, with_value
+from shared.config.proxy_environment import (
+    ENSURE_ATTEMPTS,
+    MOONSHOT_URL,
+    attempts_default,
+    google_defaults,
+    models_of,
+    providers_of,
+)
 from shared.config.vertex import vertex_url
 
 BASE_URLS = {
@@ -39,6 +46,7 @@ def completed(layer: Layer, environ: Mapping[str, str]) -> Layer:
     if layer.values.get("models") is None:
         first = next(iter(_mapping(layer, "providers")), "moonshot")
         layer = _said(layer, ("models",), {"*": {"targets": [{"provider": first}]}})
+    layer = _with_attempts(layer, environ)
     if layer.values.get("records") is None:
         url = f"sqlite:///{layer.values['home']}/records.db"
         layer = _said(layer, ("records",), [{"url": url}])
@@ -56,6 +64,17 @@ def _provider_defaults(provider: Mapping[str, Any], environ: Mapping[str, str]) 
             yield "base_url", vertex_url(project, location)
     elif "base_url" not in provider and isinstance(kind, str) and kind in BASE_URLS:
         yield "base_url", BASE_URLS[kind]
+
+
+def _with_attempts(layer: Layer, environ: Mapping[str, str]) -> Layer:
+    """kimi-proxy's variable, for models that end turns in a tool call and don't say how often they are asked."""
+    attempts = attempts_default(environ)
+    for name, model in _mapping(layer, "models").items() if attempts is not None else ():
+        ensure = model.get("ensure_tool_call") if isinstance(model, dict) else None
+        if isinstance(ensure, dict) and "max_attempts" not in ensure:
+            path = ("models", name, "ensure_tool_call", "max_attempts")
+            layer = with_value(layer, path, attempts, {path: Origin(ENSURE_ATTEMPTS)})
+    return layer
 
 
 def _with_home(layer: Layer, environ: Mapping[str, str]) -> Layer:

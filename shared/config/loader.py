@@ -19,14 +19,16 @@ from shared.config.defaults import completed, expanded, with_providers
 from shared.config.document import read_document
 from shared.config.environment import CONFIG, read_environment
 from shared.config.layers import COMMAND_LINE, Layer, Path, key_text, overlaid
-from shared.config.references import resolved, with_absolute_files
+from shared.config.references import files_named, resolved, with_absolute_files
 from shared.config.rules import broken_rules
 from shared.config.schema import Findings, as_settings, checked, shape
 from shared.config.settings import Settings
+from shared.config.sinks import address, is_webhook
 from shared.errors import ConfigError, Problem
 from shared.secrets import Secrets, looks_secret, scrub
 
 PASSWORD_IN_FILE = "a password must not stand here; set MOONTIDE_NATS_URL, or bus.credentials to file:/path"  # noqa: S105
+PASSWORD_OF_SINK = "a password must not stand here; set `password: env:NAME` beside it, or the whole `url: env:NAME`"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Loaded:
     dashboard_keys: ClientKeys | None  # likewise, of the dashboard
     layer: Layer  # the effective values as a tree, with the origin of each
     file: str | None  # the configuration file, as it was named
+
+    def databases(self) -> list[str]:
+        """The addresses of the sinks that can be read, the first one first, passwords included: to be opened, never to
+        be shown. For who loaded with the secrets of `records`."""
+        addresses = (address(sink, self.secrets) for sink in self.settings.records)
+        return [url for url in addresses if not is_webhook(url)]
 
 
 def load(
@@ -54,15 +62,42 @@ def load(
     line says, as nested mappings; a None in it says nothing. `services` are those that this process runs:
     only their secrets are looked up (None: everybody's).
     """
-    name = str(file) if file else environ.get(CONFIG, "").strip() or None
+    name = _name_of(file, environ)
+    layer, problems = _layered(environ, name, overrides or {})
+    return _checked(layer, problems, name, environ, services)
+
+
+def files_of(
+    *,
+    environ: Mapping[str, str],
+    file: str | FilePath | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    services: Collection[str] | None = None,
+) -> frozenset[str]:
+    """The files that `load` would read, as far as they can be known: a change in one of them may be new settings."""
+    name = _name_of(file, environ)
+    found = {name} if name else set()
+    try:
+        layer, _ = _layered(environ, name, overrides or {})
+    except ConfigError:
+        return frozenset(found)
+    return frozenset(found | files_named(layer.values, services, environ))
+
+
+def _name_of(file: str | FilePath | None, environ: Mapping[str, str]) -> str | None:
+    return str(file) if file else environ.get(CONFIG, "").strip() or None
+
+
+def _layered(environ: Mapping[str, str], name: str | None, overrides: Mapping[str, Any]) -> tuple[Layer, list[Problem]]:
+    """All that was said, the later over the earlier; raises ConfigError where the file can't be read at all."""
     layer, problems = _read_file(name)
     if problems and not layer.values:
         raise ConfigError(problems)
     layer, more = read_environment(environ, with_providers(layer, environ))
-    layer = overlaid(layer, overrides or {}, lambda _: COMMAND_LINE)
+    layer = overlaid(layer, overrides, lambda _: COMMAND_LINE)
     layer = completed(layer, environ)
     layer = with_absolute_files(layer, lambda path: _folder_of(layer, name, path), environ)
-    return _checked(layer, [*problems, *more], name, environ, services)
+    return layer, [*problems, *more]
 
 
 def _read_file(name: str | None) -> tuple[Layer, list[Problem]]:
@@ -89,6 +124,9 @@ def _checked(
     settings = _tidied(as_settings(values), environ)
     if looks_secret(settings.bus.url or "") and layer.origin(("bus", "url")).source == name:
         findings.add(("bus", "url"), PASSWORD_IN_FILE)
+    for at, sink in enumerate(settings.records):
+        if looks_secret(sink.url) and layer.origin(("records", at, "url")).source == name:
+            findings.add(("records", at, "url"), PASSWORD_OF_SINK)
     for path, what in broken_rules(settings, findings):
         if not findings.covers(path):
             findings.add(path, what)

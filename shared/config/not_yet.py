@@ -14,18 +14,6 @@ def _anything(value: object) -> bool:
     return True
 
 
-def _starts_with(*beginnings: str) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, str) and value.lower().startswith(beginnings)
-
-
-def _is(word: str) -> Callable[[object], bool]:
-    return lambda value: value == word
-
-
-def _several(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 1
-
-
 @dataclass(frozen=True)
 class NotYet:
     """A key, or some values of it, that this version refuses. In the path, `*` is any name."""
@@ -35,12 +23,7 @@ class NotYet:
     note: str = ""  # what to do until then
 
 
-NOT_YET: tuple[NotYet, ...] = (
-    NotYet("records", _several, "give one"),
-    NotYet("records.*.url", _starts_with("postgres"), "use sqlite:///path"),
-    NotYet("models.*.ensure_tool_call"),
-    NotYet("models.*.repeat.action", _is("retry"), "use stop or warn"),
-)
+NOT_YET: tuple[NotYet, ...] = ()
 
 
 def refusal(path: Path, value: object, table: tuple[NotYet, ...] = NOT_YET) -> str | None:

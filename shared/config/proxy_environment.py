@@ -1,5 +1,5 @@
-"""Providers that well-known variables name, where the configuration names none: those of kimi-proxy, so that it can be
-replaced without a file."""
+"""What kimi-proxy's variables say, so that it can be replaced without a file: providers, where the configuration names
+none, and how often a turn is asked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ MOONSHOT_KEY = "MOONSHOT_API_KEY"
 OPENAI_URL = "https://api.openai.com/v1"
 GOOGLE_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 GOOGLE_PROJECTS = ("VERTEX_PROJECT_ID", "GOOGLE_CLOUD_PROJECT")
+ENSURE_ATTEMPTS = "ENSURE_TOOL_CALL_MAX_ATTEMPTS"
+MOST_ATTEMPTS = 5
 
 Environ = Mapping[str, str]
 Provider = dict[str, Any]
@@ -79,6 +81,12 @@ _MAKERS: dict[str, Callable[[Environ], Provider]] = {
     "vertex": _vertex,
     "anthropic": _anthropic,
 }
+
+
+def attempts_default(environ: Environ) -> str | int | None:
+    """How often a turn is asked where the configuration leaves it out; more than allowed is as much as is allowed."""
+    text = _said(environ, ENSURE_ATTEMPTS)
+    return min(int(text), MOST_ATTEMPTS) if text.isdecimal() else text or None
 
 
 def google_defaults(provider: Mapping[str, Any], environ: Environ) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,10 @@ import msgspec
 from shared.config.models import entry_of, is_served, model_for
 from shared.config.settings import Model, Route, Settings, Target, When
 
+PROVIDER_HEADER = "x-moontide-provider"
+"""Names the provider that a request is for, whatever `models` and `routes` say. Whether a client may send it is the
+ingress's affair (`ingress.clients_choose_provider`)."""
+
 
 class Decision(NamedTuple):
     """Where a request goes, and because of what."""
@@ -26,6 +30,8 @@ class Decision(NamedTuple):
 
 def decide(settings: Settings, name: str, client: str | None, headers: Mapping[str, str]) -> Decision | None:
     """None where nobody serves the model. `headers` have lower-case names."""
+    if PROVIDER_HEADER in headers:
+        return _chosen(settings, name, headers[PROVIDER_HEADER])
     for number, route in enumerate(settings.routes):
         if _fits(route.when, name, client, headers):
             model = _routed(settings, route, name)
@@ -44,11 +50,18 @@ def provider_by_route(
     settings: Settings, name: str | None, client: str | None, headers: Mapping[str, str]
 ) -> str | None:
     """The provider of a request that is handed through, where a rule names one."""
+    if headers.get(PROVIDER_HEADER) in settings.providers:
+        return headers[PROVIDER_HEADER]
     fitting = (route.provider for route in settings.routes if _fits(route.when, name or "", client, headers))
     for provider in fitting:
         if provider and (name is None or is_served(settings, Target(provider=provider, model=name))):
             return provider
     return None
+
+
+def _chosen(settings: Settings, name: str, provider: str) -> Decision | None:
+    model = _routed(settings, Route(provider=provider), name) if provider in settings.providers else None
+    return None if model is None else Decision(model, PROVIDER_HEADER, PROVIDER_HEADER, True)
 
 
 def _fits(when: When, name: str, client: str | None, headers: Mapping[str, str]) -> bool:

@@ -15,12 +15,14 @@ from shared.config.layers import Path
 from shared.config.models import entry_of
 from shared.config.schema import Findings, closest, literal_refused
 from shared.config.settings import Model, Provider, Route, Settings, Target
+from shared.config.sinks import recorder_rules, sink_rules
 from shared.secrets import is_reference, is_secret_name
 
 ROOT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 NAME = re.compile(r"[A-Za-z0-9_-]+")  # a provider's name is a token of a subject
 FINISH_REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
 HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
+TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,47}")  # `moontide_` and a number still fit before and behind it
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 BUS_SCHEMES = ("nats", "tls", "ws", "wss")
 
@@ -30,7 +32,8 @@ Finding = tuple[Path, str]
 def broken_rules(settings: Settings, known: Findings) -> Iterator[Finding]:
     """Everything else that is wrong, with its place; `known` is what the types found."""
     yield from _bus(settings)
-    yield from _records(settings)
+    yield from sink_rules(settings.records)
+    yield from recorder_rules(settings.recorder)
     yield from _ingress(settings)
     yield from _dashboard(settings)
     if not settings.providers:
@@ -56,14 +59,6 @@ def _bus(settings: Settings) -> Iterator[Finding]:
     for url in (settings.bus.url or "").split(",") if settings.bus.url is not None else ():
         if not _is_url(url.strip(), BUS_SCHEMES):
             yield ("bus", "url"), "must be nats://host:port (or tls, ws, wss), several separated by commas"
-
-
-def _records(settings: Settings) -> Iterator[Finding]:
-    if not settings.records:
-        yield ("records",), "at least one sink is needed: [{url: sqlite:///path}]"
-    for at, sink in enumerate(settings.records):
-        if not sink.url.startswith("sqlite:///") or sink.url == "sqlite:///":
-            yield ("records", at, "url"), "must be sqlite:///path (four slashes for an absolute path)"
 
 
 def _ingress(settings: Settings) -> Iterator[Finding]:
@@ -139,6 +134,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
             yield path, "a model's name or glob is empty; * is everything"
         if not FINISH_REASON.fullmatch(model.repeat.finish_reason):
             yield (*path, "repeat", "finish_reason"), "must be a word of letters, digits, - and _"
+        if model.ensure_tool_call and not TOOL.fullmatch(model.ensure_tool_call.termination_tool):
+            yield (*path, "ensure_tool_call", "termination_tool"), "must be a tool's name: letters, digits, - and _"
         if first.setdefault(name.lower(), name) != name:
             yield path, f"means the same as {first[name.lower()]}: capitals make no difference"
         yield from _model(path, model, settings)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts import RepairSettings, RepeatSettings, Timeouts
+from shared.contracts import CheckToolCalls, EnsureToolCall, RepairSettings, RepeatSettings, Timeouts
 
 SECRET = "secret"  # noqa: S105 - the name of a mark on a type
 
@@ -24,11 +24,16 @@ SecretRef = Annotated[str, Meta(extra={SECRET: True})]
 BusUrl = Annotated[str, Meta(extra={MAY_HOLD_PASSWORD: True})]
 """With user and password only where it comes from the environment or the command line."""
 
+RecordsUrl = BusUrl
+"""A database, a webhook, or a reference to either. A password in it as in BusUrl."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]  # 0 = any free one
 Count = Annotated[int, Meta(ge=1)]
 Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Days = Annotated[float, Meta(gt=0)]
+Rate = Annotated[float, Meta(ge=0)]
+Gib = Annotated[float, Meta(gt=0)]
 
 ProviderKind = Literal["moonshot", "openai", "openrouter", "anthropic", "vertex"]
 AnthropicVersion = Literal["2023-06-01", "2026-10-21"]
@@ -58,10 +63,14 @@ class Bus(Section, frozen=True, kw_only=True):
 
 
 class Sink(Section, frozen=True, kw_only=True):
-    """A database that exchanges are recorded in."""
+    """A database that exchanges are recorded in, or a webhook that they are posted to."""
 
-    url: str
+    url: RecordsUrl
+    password: SecretRef | None = None  # postgres
     keep_days: Days | None = None  # None = for ever
+    keep_gib: Gib | None = None  # None = any size
+    secret: SecretRef | None = None  # webhook: what its posts are signed with
+    bodies: bool = False  # webhook: whether what each side sent goes along
 
 
 class Ingress(Section, frozen=True, kw_only=True):
@@ -77,7 +86,9 @@ class Ingress(Section, frozen=True, kw_only=True):
     queue_timeout_s: Seconds = 5.0  # how long a request waits for a worker with room
     keepalive_s: Seconds = 75.0  # an idle client connection
     ping_s: Seconds = 15.0  # silence of a stream, after which its client gets a sign of life; 0 = never
+    refused_per_s: Rate = 5.0  # recorded requests of callers without a valid key
     force_stream: bool = False
+    clients_choose_provider: bool | None = None  # by `X-Moontide-Provider`; None = where clients need no keys
     drain_s: Seconds = 30.0
 
 
@@ -106,6 +117,13 @@ class Normalizer(Section, frozen=True, kw_only=True):
     drain_s: Seconds = 30.0
 
 
+class Enforcer(Section, frozen=True, kw_only=True):
+    """A worker that asks again where an answer is not as it should be."""
+
+    max_in_flight: Count = 512
+    drain_s: Seconds = 30.0
+
+
 class Sentinel(Section, frozen=True, kw_only=True):
     """A worker that looks for loops."""
 
@@ -117,6 +135,15 @@ class Recorder(Section, frozen=True, kw_only=True):
     """A worker that writes exchanges into the sinks."""
 
     drain_s: Seconds = 30.0
+    redact: tuple[str, ...] = ()  # regular expressions (RE2) of what is taken out before it is stored
+    lag_alert_s: Seconds = 300.0  # a sink that is further behind is told of; 0 = never
+
+
+class MetricsPort(Section, frozen=True, kw_only=True):
+    """Where a worker that has no HTTP side answers `GET /metrics` and `/healthz`."""
+
+    host: str = "127.0.0.1"
+    port: Port | None = None  # None = nowhere; its heartbeats say the same to the ingress
 
 
 class Log(Section, frozen=True, kw_only=True):
@@ -197,10 +224,17 @@ class Model(Section, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()  # request fields that the provider never gets
     repair: RepairSettings = RepairSettings()
     repeat: RepeatSettings = RepeatSettings()
+    ensure_tool_call: EnsureToolCall | None = None  # None = a turn may end in words
+    check_tool_calls: CheckToolCalls | None = None  # None = calls go on as they are after repair
+
+    @property
+    def needs_enforcer(self) -> bool:
+        asks_again = self.ensure_tool_call is not None or self.check_tool_calls is not None
+        return asks_again or (self.repeat.is_on and self.repeat.action == "retry")
 
 
 class Alert(Section, frozen=True, kw_only=True):
-    """Somebody who is told when a provider is out, and when it is back."""
+    """Somebody who is told when a provider is out or a sink is behind, and when that is over."""
 
     url: SecretRef
     shape: Literal["webhook", "discord", "slack"] = "webhook"
@@ -232,9 +266,11 @@ class Settings(Section, frozen=True, kw_only=True):
     dashboard: Dashboard = Dashboard()
     upstream: Upstream = Upstream()
     normalizer: Normalizer = Normalizer()
+    enforcer: Enforcer = Enforcer()
     sentinel: Sentinel = Sentinel()
     recorder: Recorder = Recorder()
     log: Log = Log()
+    metrics: MetricsPort = MetricsPort()
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}  # by name or glob
     routes: tuple[Route, ...] = ()  # the first that fits wins

@@ -64,7 +64,12 @@ def place_of(url: str) -> str:
     parsed = parsed_url(url)
     if not is_postgres(parsed):
         return str(sqlite.path_of(parsed))
-    return parsed.set(password=None, query={}).render_as_string()
+    return without_password(parsed).render_as_string()
+
+
+def without_password(url: URL) -> URL:
+    """The same place, however one is let in there."""
+    return URL.create(url.drivername, url.username, None, url.host, url.port, url.database)
 
 
 def parsed_url(url: str) -> URL:

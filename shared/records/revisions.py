@@ -5,6 +5,8 @@ A database from before there were migrations has a table `schema_version` that s
 
 from __future__ import annotations
 
+import threading
+
 from sqlalchemy import Connection, inspect, text
 
 from shared.records.tables import REVISION
@@ -12,6 +14,7 @@ from shared.records.tables import REVISION
 FIRST = "0001"
 VERSION_TABLE = "alembic_version"
 OLD_VERSION_TABLE = "schema_version"
+ONE_AT_A_TIME = threading.Lock()  # in this process: what a migration calls `op` is Alembic's one and only
 LOCK = 0x6D6F6F6E  # of Postgres: one migrates, the others wait and find it done
 
 
@@ -57,6 +60,7 @@ def _upgrade(connection: Connection, before: str | None) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "shared.records:migrations")
     config.set_main_option("path_separator", "os")
-    if before == FIRST:
-        command.stamp(config, FIRST)
-    command.upgrade(config, "head")
+    with ONE_AT_A_TIME:
+        if before == FIRST:
+            command.stamp(config, FIRST)
+        command.upgrade(config, "head")

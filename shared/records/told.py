@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from shared.records.answers import EVENT_STREAM, understood
-from shared.sse import OversizedEvent, SseParser
+from shared.records.answers import understood
 
 Json = dict[str, Any]
 
@@ -51,35 +50,13 @@ def told(data: bytes | None, content_type: str | None) -> Told:
     """Never fails: a recording may hold anything."""
     if not data:
         return Told()
-    body = _body(data, content_type)
+    body = understood(data, content_type)
     if isinstance(body, dict):
         for reader in (_chat, _messages, _responses, _error):
             found = reader(body)
             if found is not None:
                 return found
     return Told(text=data.decode("utf-8", "replace"))
-
-
-def _body(data: bytes, content_type: str | None) -> Any:
-    """One object: of an event stream, what its events come to."""
-    if not (content_type or "").startswith(EVENT_STREAM):
-        return understood(data, content_type)
-    events = list(_events(data))
-    if any(isinstance(event.get("type"), str) for event in events):
-        return _from_messages(events) or _from_responses(events)
-    return understood(data, content_type)
-
-
-def _events(stream: bytes) -> Iterator[Json]:
-    parser = SseParser()
-    try:
-        texts = [*parser.feed(stream), *parser.finish()]
-    except OversizedEvent:
-        return
-    for text in texts:
-        event = understood(text, None)
-        if isinstance(event, dict):
-            yield event
 
 
 def _chat(body: Json) -> Told | None:
@@ -123,34 +100,6 @@ def _messages(body: Json) -> Told | None:
     return Told(choices=[choice], usage=_dict(body.get("usage")), error=_dict(body.get("error")))
 
 
-def _from_messages(events: list[Json]) -> Json | None:
-    """The message that Anthropic's events make."""
-    message: Json | None = None
-    blocks: dict[Any, Json] = {}
-    for event in events:
-        kind = event.get("type")
-        if kind == "message_start":
-            message = {**(_dict(event.get("message")) or {}), "type": "message"}
-        elif kind == "content_block_start":
-            blocks[event.get("index")] = dict(_dict(event.get("content_block")) or {})
-        elif kind == "content_block_delta":
-            _take_delta(blocks.setdefault(event.get("index"), {}), _dict(event.get("delta")) or {})
-        elif message is not None and kind == "message_delta":
-            message |= _dict(event.get("delta")) or {}
-            message["usage"] = {**(_dict(message.get("usage")) or {}), **(_dict(event.get("usage")) or {})}
-        elif kind == "error":
-            message = {**(message or {"type": "message"}), "error": event.get("error")}
-    return None if message is None else {**message, "content": list(blocks.values())}
-
-
-def _take_delta(block: Json, delta: Json) -> None:
-    for name, value in delta.items():
-        if name == "partial_json":
-            block["input"] = (block["input"] if isinstance(block.get("input"), str) else "") + _text(value)
-        elif name in ("text", "thinking"):
-            block[name] = _text(block.get(name)) + _text(value)
-
-
 def _responses(body: Json) -> Told | None:
     if body.get("object") != "response":
         return None
@@ -172,12 +121,6 @@ def _responses(body: Json) -> Told | None:
 
 def _reasoning(item: Json) -> list[Json]:
     return list(_dicts(item.get("content"))) or list(_dicts(item.get("summary")))
-
-
-def _from_responses(events: list[Json]) -> Json | None:
-    """The last state of the response that the events show."""
-    whole = [found for event in events if (found := _dict(event.get("response"))) is not None]
-    return whole[-1] if whole else next((event for event in events if event.get("type") == "error"), None)
 
 
 def _error(body: Json) -> Told | None:

@@ -28,7 +28,10 @@ CLIENT_KEY = "mt-0123456789abcdef"
 BUILD_S = 600
 UP_S = 180
 READY_S = 30
-WORKERS = {"ingress": 1, "upstream": 1, "normalizer": NORMALIZERS, "sentinel": 1, "recorder": 1, "dashboard": 1}
+WORKERS = {
+    **{"ingress": 1, "upstream": 1, "normalizer": NORMALIZERS, "enforcer": 1},
+    **{"sentinel": 1, "recorder": 1, "dashboard": 1},
+}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ SPAN = re.compile(r"`([^`\n]+)`")
 LINE = re.compile(r"^(?:    |\$ )?\s*((?:[\w./-]*/)?moontide .*)$", re.MULTILINE)
 COMMAND = re.compile(r"(?:^|[\s/])moontide\s+(.+)$")
 END = re.compile(r"\s(?:#|\||<|>|&&|;|or)(?:\s|$)|\s#")
+QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 ETC = "…"
 
 
@@ -30,7 +31,13 @@ def documented() -> Iterator[tuple[str, str]]:
             found = COMMAND.search(candidate)
             if found and not found[1].startswith(ETC):
                 for part in re.split(r"\|(?=\w)", found[1]) if re.match(r"[\w-]+\|", found[1]) else [found[1]]:
-                    yield str(page.relative_to(ROOT)), END.split(part)[0].strip().rstrip("`")
+                    yield str(page.relative_to(ROOT)), command_in(part).strip().rstrip("`")
+
+
+def command_in(line: str) -> str:
+    """What stands before a comment, a pipe or the next command, none of which stands in quotes."""
+    end = END.search(QUOTED.sub(lambda quoted: "x" * len(quoted[0]), line))
+    return line[: end.start()] if end else line
 
 
 LINES = sorted(set(documented()))

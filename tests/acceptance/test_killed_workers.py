@@ -29,16 +29,30 @@ def held_by(moontide: Installation, service: str) -> int:
     return int(until(lambda: [w["pid"] for w in moontide.workers(service) if w["in_flight"]], f"a busy {service}")[0])
 
 
-@pytest.mark.parametrize("service", ["normalizer", "upstream"])
-def test_a_killed_worker_costs_one_stream_an_error_and_the_next_one_nothing(
-    scaled: Installation, simulator: Simulator, service: str
-) -> None:
-    model = f"sim/text+hold?after=5&gate=killed-{service}"
+def test_a_killed_normalizer_costs_no_client_anything(scaled: Installation, simulator: Simulator) -> None:
+    model = "sim/text+hold?after=5&gate=killed-normalizer"
+    with scaled.client() as client:
+        stream = client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
+        id = stream.response.headers["X-Moontide-Request-Id"]
+        simulator.until_held(model)
+        chunks = [next(iter(stream))]
+        os.kill(held_by(scaled, "normalizer"), signal.SIGKILL)
+        simulator.release("killed-normalizer")
+        chunks += stream
+        again = client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
+
+        assert [chunk.to_dict() for chunk in chunks] == [chunk.to_dict() for chunk in again]
+    record = scaled.record(id)
+    assert [event["name"] for event in record["events"]].count("taken-over") == 1
+
+
+def test_an_upstream_worker_killed_is_a_provider_that_breaks(scaled: Installation, simulator: Simulator) -> None:
+    model = "sim/text+hold?after=5&gate=killed-upstream"
     with scaled.client() as client:
         stream = client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
         simulator.until_held(model)
         before = next(iter(stream))
-        os.kill(held_by(scaled, service), signal.SIGKILL)
+        os.kill(held_by(scaled, "upstream"), signal.SIGKILL)
         rest: list[Any] = []
         with pytest.raises(openai.APIError, match=r"(?i)worker|lost"):
             rest.extend(stream)

@@ -78,6 +78,47 @@ def test_models_and_errors(client: OpenAI) -> None:
         list(client.chat.completions.create(**ask(model="sim/cut", stream=True)))
 
 
+FUNCTION: Json = {"name": "run_shell", "parameters": PARAMETERS}
+
+
+@chat("`functions`, the form before tools, plain")
+def test_legacy_functions(client: OpenAI, fresh: Gateway) -> None:
+    asked: Json = {"model": "thinktool", "functions": [FUNCTION], "function_call": "auto"}
+    first = client.chat.completions.create(messages=[QUESTION], **asked).choices[0]
+    assert first.finish_reason == "function_call"
+    assert first.message.function_call is not None
+    assert first.message.function_call.arguments == '{"command": "echo 42"}'
+    assert first.message.tool_calls is None
+
+    result: Json = {"role": "function", "name": "run_shell", "content": "42"}
+    second = client.chat.completions.create(messages=[QUESTION, first.message, result], **asked).choices[0]
+
+    assert second.message.content == "It printed 42."
+    _, turn, answer = fresh.received[-1]["messages"]
+    assert (turn["reasoning_content"], answer["role"], answer["content"]) == ("I need the shell.", "tool", "42")
+    assert turn["tool_calls"][0]["id"] == answer["tool_call_id"]
+
+
+@chat("`functions`, streamed")
+def test_legacy_functions_streamed(client: OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="thinktool",
+        messages=[QUESTION],
+        functions=[FUNCTION],
+        stream=True,  # type: ignore[list-item]
+    )
+    choices = [chunk.choices[0] for chunk in stream if chunk.choices]
+    calls = [choice.delta.function_call for choice in choices if choice.delta.function_call]
+
+    assert (calls[0].name, "".join(call.arguments or "" for call in calls)) == ("run_shell", '{"command": "echo 42"}')
+    assert choices[-1].finish_reason == "function_call"
+
+
+@chat("`/v1/completions`, by passthrough")
+def test_completions(client: OpenAI) -> None:
+    assert client.completions.create(model="sim/text", prompt="Once").choices[0].text
+
+
 @chat("embeddings, by passthrough")
 def test_embeddings(client: OpenAI) -> None:
     assert client.embeddings.create(model="any", input="Hi").data[0].embedding

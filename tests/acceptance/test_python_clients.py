@@ -2,7 +2,8 @@
 
 They are used where MOONTIDE_AGENTS names a folder with `venv`, made by `python -m venv venv` and `venv/bin/pip install
 langchain-openai langchain-anthropic 'pydantic-ai-slim[openai,anthropic]' instructor openai-agents 'anthropic<2'`
-(pydantic-ai 2.38 can't work with anthropic 2.11, whatever it talks to); else each test shows that it was not run.
+(pydantic-ai 2.38 can't work with anthropic 2.11, whatever it talks to), and `litellm`, made by `python -m venv litellm`
+and `litellm/bin/pip install litellm mcp` (which pins the others' packages); else each test shows that it was not run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ RUNS = [
     ("pydantic-ai", "pydantic-ai-slim", MESSAGES, LOOP, "pydantic_anthropic"),
     ("openai-agents", "openai-agents", CHAT, LOOP, "agents_chat"),
     ("openai-agents", "openai-agents", RESPONSES, LOOP, "agents_responses"),
+    ("litellm", "litellm", CHAT, LOOP, "litellm_openai"),
+    ("litellm", "litellm", RESPONSES, LOOP, "litellm_responses"),
+    ("litellm", "litellm", MESSAGES, LOOP, "litellm_anthropic"),
     ("instructor", "instructor", CHAT, STRUCTURED, "instructor_openai"),
     ("instructor", "instructor", MESSAGES, STRUCTURED, "instructor_anthropic"),
 ]
@@ -46,10 +50,11 @@ pytestmark = pytest.mark.frameworks
 def test_a_framework(
     fresh: Gateway, client_versions: dict[str, str], tmp_path: Path, name: str, package: str, what: str
 ) -> None:
-    python = Path(os.environ.get("MOONTIDE_AGENTS", "/nowhere")) / "venv" / "bin" / "python"
+    venv = "litellm" if package == "litellm" else "venv"
+    python = Path(os.environ.get("MOONTIDE_AGENTS", "/nowhere")) / venv / "bin" / "python"
     client_versions.setdefault(name, "-")
     if not python.exists():
-        pytest.skip("FRAMEWORKS NOT RUN: there is no venv below MOONTIDE_AGENTS")
+        pytest.skip(f"FRAMEWORKS NOT RUN: there is no {venv} below MOONTIDE_AGENTS")
     show = f"from importlib.metadata import version; print(version({package!r}))"
     client_versions[name] = subprocess.run([python, "-c", show], capture_output=True, text=True).stdout.strip()
 

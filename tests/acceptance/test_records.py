@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import select
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 
@@ -23,6 +25,7 @@ EVENTS = (
     'data:{"id":"chatcmpl-odd", "choices":[{"index":0,"delta":{"content":"h\u00e9 \U0001f319"}}]}\r\n\r\n'
     'data: {"id":"chatcmpl-odd","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 )
+REQUEST_ID = "x-moontide-request-id"
 REQUEST = b'{"messages" : [{"role":"user","content":"h\xc3\xa9 \\u00e9"}],\n "model":"%s", "x": 1.0, "stream":%s}'
 
 
@@ -46,6 +49,52 @@ def test_the_bytes_of_both_sides_are_on_record(moontide: Installation, simulator
     shown = stdout(moontide, "inspect", got.id, "--print", "request_body,response_body")
     assert shown == request + b"\n" + got.body + b"\n"
     assert stdout(moontide, "inspect", got.id, "--call", "c1", "--print", "response_body") == sent + b"\n"
+
+
+def streamed_by_openai(url: str) -> str:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=CLIENT_KEY) as client:
+        asked = client.chat.completions.with_raw_response.create(model="sim/text", messages=MESSAGES, stream=True)
+        assert [*asked.parse()]
+        return asked.headers[REQUEST_ID]
+
+
+def streamed_by_openai_responses(url: str) -> str:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=CLIENT_KEY) as client:
+        asked = client.responses.with_raw_response.create(model="sim/text", input="Hi", stream=True)
+        assert [*asked.parse()]
+        return asked.headers[REQUEST_ID]
+
+
+def streamed_by_anthropic(url: str) -> str:
+    hi: Any = [{"role": "user", "content": "Hi"}]
+    with anthropic.Anthropic(base_url=url, api_key=CLIENT_KEY) as client:
+        asked = client.messages.with_raw_response.create(model="sim/text", max_tokens=99, messages=hi, stream=True)
+        assert [*asked.parse()]
+        return asked.headers[REQUEST_ID]
+
+
+@pytest.mark.parametrize("sdk", [streamed_by_openai, streamed_by_openai_responses, streamed_by_anthropic])
+def test_a_client_that_leaves_when_it_has_everything_has_cancelled_nothing(
+    moontide: Installation, sdk: Callable[[str], str]
+) -> None:
+    id = sdk(moontide.url)
+
+    moontide.recorded(id)
+
+    assert json.loads(stdout(moontide, "list", "--json", "-n", "1"))["outcome"] == "complete"
+    assert b"cancel" not in stdout(moontide, "inspect", id)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_what_is_refused_at_the_door_is_on_record(moontide: Installation, path: str) -> None:
+    got = ask(f"{moontide.url}{path}", b"{bad")
+    moontide.recorded(got.id)
+
+    assert got.status == 400
+    shown = stdout(moontide, "inspect", got.id, "--print", "request_body,response_body")
+    assert shown == b"{bad\n" + got.body + b"\n"
+    assert b"invalid_json" in stdout(moontide, "inspect", got.id)
+    assert got.id.encode() in stdout(moontide, "list", "--json")
 
 
 def test_an_answer_that_needs_no_repair_is_handed_on_byte_for_byte(

@@ -131,3 +131,18 @@ async def test_a_bus_whose_server_is_gone_can_be_closed(own_nats: NatsServer) ->
         await anyio.to_thread.run_sync(own_nats.kill)
         with anyio.fail_after(PATIENCE_S):
             await bus.close()
+
+
+async def test_what_a_killed_server_had_not_stored_is_published_again(own_nats: NatsServer) -> None:
+    texts = [b"%d" % number for number in range(400)]
+    async with connected(own_nats) as (bus, back):
+        for text in texts:
+            await bus.publish(SUBJECTS.event("R1", "told"), text)
+        await anyio.to_thread.run_sync(own_nats.kill)  # much of it lies in sockets
+        await anyio.to_thread.run_sync(own_nats.start)
+        with anyio.fail_after(PATIENCE_S):
+            await back.wait()
+            while len(found := await bus.history(SUBJECTS.events("R1"))) < len(texts):  # noqa: ASYNC110
+                await anyio.sleep(0.05)
+
+        assert [one.data for one in found] == texts

@@ -14,6 +14,7 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from services.cli.providers import providers as providers_command
+from services.upstream.board import share
 from shared.contracts import ProviderState, decode
 from shared.subjects import PROVIDERS_BUCKET
 from tests.fixtures.pipeline import PATIENCE_S, Pipeline, pipeline, providers, received, simulators, targets
@@ -116,8 +117,9 @@ async def test_a_clients_own_wrong_key_shuts_nobody_else_out(nats_url: str, bus_
 
 
 @asynccontextmanager
-async def poor_provider(balance: float) -> AsyncIterator[str]:
-    """Says that there is no money, and what is left."""
+async def poor_provider(*balances: float) -> AsyncIterator[str]:
+    """Says that there is no money, and each time what is left."""
+    said = [*reversed(balances)]
 
     async def chat(_request: web.Request) -> web.Response:
         error = {"type": "exceeded_current_quota_error", "message": "insufficient balance"}
@@ -125,7 +127,7 @@ async def poor_provider(balance: float) -> AsyncIterator[str]:
 
     async def left(request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer sk-ours"
-        return web.json_response({"code": 0, "data": {"available_balance": balance}})
+        return web.json_response({"code": 0, "data": {"available_balance": said.pop() if len(said) > 1 else said[0]}})
 
     app = web.Application()
     app.add_routes([web.post("/v1/chat/completions", chat), web.get("/v1/users/me/balance", left)])
@@ -155,6 +157,25 @@ async def test_an_exhausted_balance_is_confirmed_with_the_provider(
             found: ProviderState = await until(confirmed)
 
     assert (found.state, found.balance, found.why) == (state, f"{balance:g}", "quota_exhausted")
+
+
+async def test_each_time_that_there_is_no_money_the_figure_is_asked_for_anew(nats_url: str, bus_root: str) -> None:
+    async with poor_provider(-0.25, -7) as url:
+        provider = {"kind": "moonshot", "base_url": url, "api_key": "env:OUR_KEY"}
+        settings = {"providers": {"p1": provider}, "models": {"kimi": {"targets": targets(None)}}}
+        async with pipeline(nats_url, bus_root, settings, environ={"OUR_KEY": "sk-ours"}) as it:
+
+            async def asked_until(balance: str) -> None:
+                async def told() -> bool:
+                    await it.ask("kimi")
+                    state = await state_of(it, "p1")
+                    return state is not None and state.balance == balance
+
+                await until(told)
+
+            await asked_until("-0.25")
+            await share(it.bus, it.subjects, ProviderState(provider="p1", state="closed", worker="operator", at=0.0))
+            await asked_until("-7")
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from sqlalchemy import inspect, text
 
 from services.cli.main import main
-from shared.records.database import RecordsUnavailable, open_reader, open_writer, unmigrated
+from shared.records.database import RecordsUnavailable, open_reader, open_writer, unavailable, unmigrated
 from shared.records.queries import reading
 from shared.records.revisions import migrate, revision_of
 from shared.records.tables import REVISION, Table
@@ -93,16 +93,23 @@ def test_tables_of_a_newer_moontide_are_refused_and_left_alone(
         opened(records_url)
 
 
-def test_of_two_that_begin_at_once_one_migrates(records_url: str) -> None:
-    """Each opens the database at the same moment; a second migration would fail on tables that are there."""
-    at_once, found = threading.Barrier(4), []
+def test_of_several_that_begin_at_once_one_migrates(records_url: str) -> None:
+    """A second migration would fail on tables that are there. A file that is just being made may be locked for a
+    moment: then the recorder tries again, as here."""
+    at_once, found, refused = threading.Barrier(4), [], []
 
     def begin() -> None:
-        engine = unmigrated(records_url)
         at_once.wait()
-        with engine.begin() as connection:
-            found.append(migrate(connection))
-        engine.dispose()
+        while True:
+            engine = unmigrated(records_url)
+            try:
+                with unavailable(), engine.begin() as connection:
+                    found.append(migrate(connection))
+                return
+            except RecordsUnavailable as error:
+                refused.append(str(error))
+            finally:
+                engine.dispose()
 
     threads = [threading.Thread(target=begin) for _ in range(4)]
     for thread in threads:
@@ -111,6 +118,7 @@ def test_of_two_that_begin_at_once_one_migrates(records_url: str) -> None:
         thread.join()
 
     assert sorted(found, key=str) == [(REVISION, REVISION)] * 3 + [(None, REVISION)]
+    assert all("locked" in why for why in refused)
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(old_url: str, tmp_path: Path) -> None:

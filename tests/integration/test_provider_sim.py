@@ -331,6 +331,8 @@ async def test_the_small_endpoints_answer_as_moonshots_do(http: ClientSession) -
         assert (await response.json())["data"]["total_tokens"] > 0
     async with http.get("/v1/users/me/balance") as response:
         assert (await response.json())["data"]["available_balance"] == 49.58
+    async with http.post("/v1/completions", json={"model": "e", "prompt": "Once"}) as response:
+        assert (await response.json())["choices"][0]["finish_reason"] == "stop"
     async with http.post("/v1/embeddings", json={"model": "e", "input": ["a", "b"]}) as response:
         vectors = [item["embedding"] for item in (await response.json())["data"]]
     async with http.post("/v1/embeddings", json=[]) as wrong, http.get("/v1/nothing") as unknown:

@@ -91,6 +91,13 @@ def test_nothing_waits_once_an_exchange_is_settled(records_url: str) -> None:
     store.close()
 
 
+def test_an_exchange_that_is_over_but_not_settled_is_not_counted_as_open(records_url: str) -> None:
+    store = Store.open(records_url, FEED)
+    record(store, captured([broken("A")]))
+    assert store.open_exchanges() == 0
+    store.close()
+
+
 def test_an_exchange_is_seen_while_it_runs(records_url: str) -> None:
     url = records_url
     store = Store.open(url, FEED)

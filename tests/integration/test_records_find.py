@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import insert
 
+from services.cli.main import main
 from shared.records.database import open_writer
 from shared.records.filters import Filter
 from shared.records.marks import Marks, marking
@@ -312,3 +314,32 @@ def test_marks_are_written_beside_a_recorder_that_is_connected(records_url: str)
 
     with reading(records_url) as records:
         assert found(records, category="good") == "A"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["list", "-p", "response_body.choices.0.finish_reason == 'length'", "--search", "moon"], "kimi-latest"),
+        (["inspect", "2"], "#2  kimi-k2  200  complete  tool_calls"),
+        (["diff", "2"], "+ choices.0.message.tool_calls.0.function.name: lookup"),
+        (["stats", "--quality"], "50.0%"),
+    ],
+)
+def test_commands_read_either_database(
+    found_url: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", found_url)
+
+    result = CliRunner().invoke(main, arguments)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert told in result.stdout
+
+
+def test_mark_writes_to_either_database(records_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(records_url)
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", records_url)
+
+    result = CliRunner().invoke(main, ["mark", "1", "--good", "--tag", "x"])
+
+    assert result.stdout == "1  good  #x\n"

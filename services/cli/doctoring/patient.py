@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from services.upstream.adapters import Adapter, Outgoing
-from services.upstream.call import Answer, CallFailed, Request, calling
+from services.upstream.call import Answer, CallFailed, Connections, Request, calling
 from services.upstream.rules import faults
 from services.upstream.rules.watch import AnswerFacts, StreamWatch
 from shared.config import Model, Provider, Target
@@ -59,7 +58,7 @@ class Patient:
     name: str
     provider: Provider
     adapter: Adapter
-    session: aiohttp.ClientSession
+    connections: Connections
     key: str | None
     headers: Mapping[str, str]  # configured ones
 
@@ -103,7 +102,7 @@ class Patient:
         )
         started = time.monotonic()
         try:
-            async with calling(self.session, request) as answer:
+            async with calling(self.connections, request) as answer:
                 return await self._heard(answer, started, streamed, is_chat)
         except CallFailed as failed:
             raise Refusal(failed.fault.message) from None

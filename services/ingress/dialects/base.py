@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from shared.contracts import End, Fault
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,10 @@ class Answering(Protocol):
     @property
     def is_translated(self) -> bool:
         """Whether the client gets other bytes than those of the canonical answer."""
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """What of the answer the client could not be told, and why; known when the answer was read."""
 
     def codec(self) -> AnswerCodec: ...
 

@@ -58,7 +58,7 @@ class _Function(msgspec.Struct):
     arguments: Any = None
 
 
-class _Call(msgspec.Struct):
+class Call(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
@@ -69,7 +69,7 @@ class _Delta(msgspec.Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: list[_Call] | None = None
+    tool_calls: list[Call] | None = None
     function_call: _Function | None = None
 
 
@@ -94,7 +94,7 @@ class DeltaReader:
     def __init__(self) -> None:
         self.has_begun = False  # a first chunk came: an answer, not an error
         self._parser = SseParser()
-        self._calls = _CallIndex()
+        self._calls = CallIndex()
 
     def feed(self, data: bytes) -> list[Said]:
         return [said for payload in self._parser.feed(data) for said in self._read(payload)]
@@ -138,19 +138,19 @@ class DeltaReader:
         for call in delta.tool_calls or ():
             said += self._calls.take(call)
         if delta.function_call is not None:
-            said += self._calls.take(_Call(index=0, function=delta.function_call))
+            said += self._calls.take(Call(index=0, function=delta.function_call))
         return said
 
 
-class _CallIndex:
+class CallIndex:
     """Which call a fragment belongs to; calls are counted anew, from 0."""
 
     def __init__(self) -> None:
         self._ids: list[str] = []  # by our number
         self._ours: dict[int, int] = {}  # the provider's index -> our number
 
-    def take(self, call: _Call) -> list[Said]:
-        said: list[Said] = []
+    def take(self, call: Call) -> list[CallBegun | Arguments]:
+        said: list[CallBegun | Arguments] = []
         function = call.function or _Function()
         number = self._number(call, function)
         if number is None:
@@ -165,7 +165,7 @@ class _CallIndex:
             said.append(Arguments(number, arguments))
         return said
 
-    def _number(self, call: _Call, function: _Function) -> int | None:
+    def _number(self, call: Call, function: _Function) -> int | None:
         """Ours, of a call that has begun; None for a new one."""
         index = call.index if call.index is not None else max(self._ours, default=-1)
         known = self._ours.get(index)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
-from services.ingress.dialects.base import Asked, Refusal
+from services.ingress.dialects.base import NOTHING, AnswerCodec, Asked, Refusal
 from services.ingress.dialects.faults import bad_json, invalid
 from services.ingress.rules.events import DONE, event
 from shared.contracts import End, Fault
 from shared.errors import Refused
 from shared.whole_events import WholeEvents
 
+NULL = msgspec.Raw(b"null")
 HINT = "Send a JSON object with `model` and `messages`."
 KEEP_ALIVE = b": keep-alive\n\n"  # a comment: no client hands it on
 
 
-class _ChatRequest(msgspec.Struct):
+class ChatRequest(msgspec.Struct):
     """The fields that decide the way through the pipeline; everything else is the provider's affair."""
 
     model: Annotated[str, msgspec.Meta(min_length=1)]
@@ -26,27 +28,36 @@ class _ChatRequest(msgspec.Struct):
     stream_options: dict[str, Any] | None = None
     tools: list[dict[str, msgspec.Raw]] | None = None
     n: Any = None
+    functions: msgspec.Raw = NULL
+    function_call: msgspec.Raw = NULL
 
 
-_decode = msgspec.json.Decoder(_ChatRequest).decode
+_decode = msgspec.json.Decoder(ChatRequest).decode
+
+
+def understood(body: bytes) -> ChatRequest:
+    """Raises Refused with what is wrong."""
+    try:
+        return _decode(body)
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise Refused(invalid(str(error))) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused(bad_json(error, HINT)) from error
 
 
 class OpenAIChat:
     name = "openai_chat"
 
     def read(self, body: bytes) -> Asked:
-        try:
-            asked = _decode(body)
-        except (msgspec.ValidationError, UnicodeDecodeError) as error:
-            raise Refused(invalid(str(error))) from error
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Refused(bad_json(error, HINT)) from error
+        return self.asked(understood(body), body)
+
+    def asked(self, request: ChatRequest, body: bytes) -> Asked:
         return Asked(
-            model=asked.model,
-            stream=bool(asked.stream),
+            model=request.model,
+            stream=bool(request.stream),
             body=body,
             is_json=True,
-            choices=asked.n if type(asked.n) is int else 1,
+            choices=request.n if type(request.n) is int else 1,
             answering=OpenAIChatAnswering,
         )
 
@@ -68,10 +79,14 @@ class OpenAIChatAnswering:
         self._id = id
 
     @property
+    def left_out(self) -> Mapping[str, str]:
+        return NOTHING
+
+    @property
     def headers(self) -> dict[str, str]:
         return {}
 
-    def codec(self) -> OpenAIChatAnswer:
+    def codec(self) -> AnswerCodec:
         return OpenAIChatAnswer()
 
     def plain(self, body: bytes, *, is_stopped: bool = False) -> bytes:

@@ -32,6 +32,8 @@ def _facts(request: HttpRequest, head: Head | None, done: Done) -> list[tuple[st
         facts.append(("answer", done.completion_id))
     if done.usage is not None:
         facts += [("speed", _speed(done, done.usage)), ("tokens", _tokens(done.usage))]
+    if done.attempts != 1:
+        facts.append(("attempts", str(done.attempts)))
     if done.repairs:
         facts.append(("repaired", ", ".join(f"{name} {count}" for name, count in sorted(done.repairs.items()))))
     if done.fault is not None:
@@ -67,13 +69,14 @@ def _tokens(usage: Usage) -> str:
 
 
 def _warnings(done: Done) -> list[str]:
+    warnings = [f"{done.unmet}: asked for in vain"] if done.unmet not in (None, "loop") else []
     if done.outcome == "stopped":
-        return [f"finish_reason={done.finish_reason}: the answer ran in a loop and was stopped"]
+        return [*warnings, f"finish_reason={done.finish_reason}: the answer ran in a loop and was stopped"]
     if done.finish_reason != "length":
-        return []
+        return warnings
     written = done.usage.completion_tokens if done.usage is not None else 0
     more = f", set more than {written}" if written else ""
-    return [f"finish_reason=length: max_tokens is too small{more}"]
+    return [*warnings, f"finish_reason=length: max_tokens is too small{more}"]
 
 
 def _title(header: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+CHAT_PATH = "/v1/chat/completions"
+RESPONSES_PATH = "/v1/responses"
 ANTHROPIC_VERSION = "anthropic-version"
 ANTHROPIC_PATHS = "/v1/messages"
 SHARED_PATHS = "/v1/models"

@@ -14,7 +14,8 @@ from services.normalizer.rules.grammar import RawCall
 from services.normalizer.rules.ids import IdMaker
 from services.normalizer.rules.live import LiveArguments
 from services.normalizer.rules.offer import Meant, ToolOffer
-from services.normalizer.rules.schema import coerced, fits
+from services.normalizer.rules.schema import coerced
+from shared.schemas import fits
 
 Source = Literal["content", "reasoning", "structured"]
 

@@ -15,19 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jsonschema_rs
-
 from services.normalizer.rules.arguments import decode
 
 _MAX_DEPTH = 16  # of nested schemas; deeper values stay as they are
-
-
-def fits(value: dict[str, Any], schema: dict[str, Any]) -> bool:
-    """Whether the arguments are valid; a schema that can't be compiled accepts everything."""
-    try:
-        return bool(jsonschema_rs.validator_for(schema, offline=True).is_valid(value))
-    except (ValueError, TypeError, OverflowError):  # jsonschema_rs's errors are ValueErrors
-        return True
 
 
 def coerced(value: Any, schema: Any, depth: int = 0) -> Any:

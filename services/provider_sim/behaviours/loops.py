@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Literal
 
 from services.provider_sim import seeds
-from services.provider_sim.ask import Ask
-from services.provider_sim.behaviours.offered import Call, offered
+from services.provider_sim.ask import Ask, Partial
+from services.provider_sim.behaviours.offered import Call, fragments, offered
 from services.provider_sim.behaviours.talk import pieces, said
 from services.provider_sim.codec import encode
 from services.provider_sim.plan import Delta, Plan
@@ -28,16 +28,31 @@ def loop(
     length: int = 20_000,
     largest: int = 12,
     again: bool = False,
+    recovers: bool = False,
 ) -> Plan:
     """After `healthy` characters a unit of `period` characters is repeated up to `length`, then "length".
     `counter`, `time` and `word` vary a little each time round. A request in partial mode gets
-    the healthy text to its end, unless `again`."""
+    the healthy text to its end, unless `again`. One that `recovers` comes to an end of its own
+    in partial mode, and where a frequency_penalty is asked for."""
+    if recovers and (ask.partial is not None or ask.body.get("frequency_penalty")):
+        return said(plan, *_recovered(ask, where, _torn(ask.seed, kind, period, healthy, healthy, largest)))
     if ask.partial is not None and not again:
         return said(plan, *pieces(_field(where), _torn(ask.seed, kind, period, healthy, healthy, largest)))
     torn = _torn(ask.seed, kind, period, healthy, length, largest)
     if where == "arguments":
         return said(plan, *_in_arguments(offered(ask, 1)[0], torn), finish="length")
     return said(plan, *pieces(_field(where), torn), finish="length")
+
+
+def _recovered(ask: Ask, where: Where, healthy: tuple[str, ...]) -> list[Delta]:
+    """What was said so far, or the healthy text, and an end."""
+    if where == "arguments":
+        return [{"tool_calls": [part]} for part in fragments(offered(ask, 1)[0], ask.random("recovered"))]
+    partial = ask.partial or Partial("", "")
+    so_far = partial.reasoning if where == "reasoning" else partial.content
+    texts = [so_far] if so_far else list(healthy)
+    ending = pieces("content", [" That ", "is all."])
+    return [*pieces(_field(where), texts), *ending]
 
 
 def _field(where: Where) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from services.provider_sim.behaviours import (
+    agents,
     breaks,
     calls,
     foreign,
@@ -24,7 +25,7 @@ from services.provider_sim.behaviours import (
 )
 from services.provider_sim.plan import Plan
 
-SAYING = (talk, markers, foreign, thinking, calls, loops)
+SAYING = (talk, agents, markers, foreign, thinking, calls, loops)
 """Modules whose behaviours say something; the others change what is said, or refuse."""
 CHANGING = (refusals, writing, breaks, strictness)
 

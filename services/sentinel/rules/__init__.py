@@ -1,4 +1,4 @@
-"""What a sentinel decides: whether a text runs in a loop, and since where. No I/O, no clock.
+"""What a sentinel decides: which answers run in a loop, and whether all is lost. No I/O, no clock.
 
-`docs/loops.md` tells how, with figures.
+The detector of one text is `shared.repeats`; `docs/loops.md` tells how it works, with figures.
 """

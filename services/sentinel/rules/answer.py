@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.sentinel.rules.detector import RepeatDetector
-from services.sentinel.rules.loop import Loop, RepeatSettings
+from shared.repeats.detector import RepeatDetector
+from shared.repeats.loop import Loop, RepeatSettings
 
 TEXTS = ("content", "reasoning_content", "reasoning")
 MAX_WATCHED = 32

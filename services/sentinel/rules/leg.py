@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from services.sentinel.rules.answer import AnswerWatch, Found
-from services.sentinel.rules.loop import RepeatSettings
+from shared.repeats.loop import RepeatSettings
 from shared.sse import OversizedEvent, SseParser
 
 EVENT_BYTES = 1024 * 1024  # a longer event ends the watch: it is no stream of small pieces

@@ -7,19 +7,18 @@ on its own. A watch ends with its request, or after a long silence, should the i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import msgspec
 
 from services.sentinel.rules.answer import Found
 from services.sentinel.rules.leg import LegWatch
-from services.sentinel.rules.loop import RepeatSettings
 from shared.contracts import End, Watch, decode
+from shared.repeats.loop import RepeatSettings
 from shared.subjects import FrameAddress, call_after
 
 QUIET_S = 1800.0  # a watch without a frame for so long is given up; a thinking model is silent for minutes
 
-Action = Literal["stop", "warn"]
+ENDING = ("stop", "retry")  # actions for which the provider's call is ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ def _data(watched: _Watched, address: FrameAddress, data: bytes) -> Seen | None:
     if leg is None:
         return None
     found = tuple(leg.feed(data))
-    stops = watched.watch.repeat.action == "stop" and leg.is_hopeless
+    stops = watched.watch.repeat.action in ENDING and leg.is_hopeless
     if stops:
         watched.legs[key] = None
     if not found and not stops:

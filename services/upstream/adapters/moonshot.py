@@ -13,6 +13,9 @@ from services.upstream.adapters.kimi_models import EFFORTS, Family, family_of
 from services.upstream.adapters.openai import OpenAI
 from services.upstream.adapters.tool_schemas import acceptable
 from services.upstream.history import Ids
+from services.upstream.rules.sessions import is_named, session_of
+from shared.config import Model
+from shared.contracts import HttpRequest
 
 FIXED = ("temperature", "top_p", "n", "presence_penalty", "frequency_penalty")
 UNKNOWN = ("parallel_tool_calls", "seed", "top_k", "logit_bias", "functions", "function_call")
@@ -20,6 +23,9 @@ REMEMBERED_TOOLS = 512
 INVENTED = " "
 """Stands in for reasoning that is lost for good: Moonshot wants some, and the least that it takes is a blank."""
 
+
+CACHE_KEY = "prompt_cache_key"
+CACHE_KEY_CHARACTERS = 32
 
 NULL = msgspec.Raw(b"null")
 
@@ -53,6 +59,14 @@ class Moonshot(OpenAI):
     def history_ids(self, model: str) -> Ids:
         """Its ids come back to it as it made them."""
         return "keep"
+
+    def name_session(self, fields: Fields, request: HttpRequest, body: bytes, model: Model) -> None:
+        """A hint for Moonshot's router, so that one conversation meets the same prefix cache. The client's own wins."""
+        if CACHE_KEY in fields or CACHE_KEY in model.drop:
+            return
+        if model.strategy == "sticky" or is_named(request.headers):
+            session = session_of(request.headers, body).hex()[:CACHE_KEY_CHARACTERS]
+            fields.put(CACHE_KEY, session, "the conversation, for the prefix cache")
 
     def fit(self, fields: Fields, model: str, recalled: Recalled) -> None:
         family = family_of(model)

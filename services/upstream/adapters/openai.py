@@ -8,6 +8,7 @@ from services.upstream.adapters.base import NOTHING, Outgoing, Recalled, Replays
 from services.upstream.adapters.fields import Fields, configured
 from services.upstream.history import Ids, canonical_history
 from shared.config import Model, Provider, Target
+from shared.config.routes import PROVIDER_HEADER
 from shared.contracts import HttpRequest
 
 K2 = "kimi-k2"
@@ -26,9 +27,10 @@ NOT_FORWARDED = frozenset(
         "content-length",
         "accept-encoding",
         "expect",
+        PROVIDER_HEADER,
     }
 )
-"""Headers of one hop (RFC 9110, 7.6.1), and those that our own HTTP client sets."""
+"""Headers of one hop (RFC 9110, 7.6.1), those that our own HTTP client sets, and those that are for us."""
 
 
 class OpenAI:
@@ -56,6 +58,7 @@ class OpenAI:
         name = target.model or request.model or ""
         _history(fields, model.repair.history_ids or self.history_ids(name))
         self.fit(fields, name, recalled)
+        self.name_session(fields, request, body, model)
         headers = {**self._headers(request), **self.more_headers(request, fields)}
         return Outgoing(path=self.chat_path(request), headers=headers, body=fields.body, changes=fields.changes)
 
@@ -65,6 +68,9 @@ class OpenAI:
 
     def fit(self, fields: Fields, model: str, recalled: Recalled) -> None:
         """Makes a request acceptable to this kind of provider."""
+
+    def name_session(self, fields: Fields, request: HttpRequest, body: bytes, model: Model) -> None:
+        """Says which conversation it is, where the provider's cache wants to know."""
 
     def more_headers(self, request: HttpRequest, fields: Fields) -> Mapping[str, str]:
         """Headers beside the client's own."""

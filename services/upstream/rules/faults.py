@@ -27,9 +27,11 @@ _decode_body = msgspec.json.Decoder(_ErrorBody).decode
 def of_status(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
     """The fault of an answer with an error status: the provider's own words where it has any."""
     retry_after_s = retry_after(headers)
+    advice = should_retry(headers)
     shown = status if status >= 400 else 502  # a redirection or the like is no answer of ours
     try:
-        return error_fault(shown, bytes(_decode_body(body).error), body, retry_after_s)
+        fault = error_fault(shown, bytes(_decode_body(body).error), body, retry_after_s)
+        return fault if advice is None else msgspec.structs.replace(fault, should_retry=advice)
     except (msgspec.DecodeError, UnicodeDecodeError):
         message = f"The provider {provider} answered {status} and no JSON error: {_first_words(body)}"
         return Fault(
@@ -38,6 +40,7 @@ def of_status(provider: str, status: int, headers: Mapping[str, str], body: byte
             type="server_error" if status >= 500 else "provider_error",
             message=message,
             retry_after_s=retry_after_s,
+            should_retry=advice,
         )
 
 
@@ -49,6 +52,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             if math.isfinite(after_s):
                 return min(max(0.0, after_s), LONGEST_RETRY_AFTER_S)
     return None
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """`x-should-retry: true|false`, which says more than the status; None where it says nothing."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
 
 def unreachable(provider: str, why: str) -> Fault:

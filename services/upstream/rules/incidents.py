@@ -7,11 +7,10 @@ incident, unless it turns worse. One of a single missing model is nobody's emerg
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from shared.alerts import Shape, shaped
 from shared.contracts import ProviderState
-
-Shape = Literal["webhook", "discord", "slack"]
 
 HEADLINES = {
     "quota_exhausted": "is out of money",
@@ -71,13 +70,9 @@ def _recovered(told: ProviderState, state: ProviderState) -> str:
 
 
 def payload(note: Note, shape: Shape) -> dict[str, Any]:
-    """The note as the receiver takes it. Nobody is mentioned, whatever a provider wrote."""
-    if shape == "discord":
-        return {"content": note.text[:2000], "allowed_mentions": {"parse": []}}
-    if shape == "slack":
-        return {"text": note.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
+    """The note as the receiver takes it."""
     state = note.state
-    return {
+    facts = {
         "event": "provider.recovered" if note.is_recovery else "provider.down",
         "provider": note.provider,
         "state": state.state,
@@ -85,5 +80,5 @@ def payload(note: Note, shape: Shape) -> dict[str, Any]:
         "message": state.message,
         "balance": state.balance,
         "at": state.at,
-        "text": note.text,
     }
+    return shaped(note.text, facts, shape)

@@ -23,6 +23,14 @@ class Bucket:
         self._level: float | None = None  # what is left; None: full
         self._at = 0.0
 
+    def fill(self, per_minute: float | None) -> None:
+        """Another rate from now on; the bucket stays as full as it is."""
+        if self._per_minute is None or per_minute is None:
+            self._level = None
+        elif self._level is not None:
+            self._level *= per_minute / self._per_minute
+        self._per_minute = per_minute
+
     def _left(self, share: float, now: float) -> float:
         full = (self._per_minute or 0.0) * share
         if self._level is None:
@@ -61,6 +69,12 @@ class Gate:
         self._queues: OrderedDict[str, deque[Waiter]] = OrderedDict()  # by client; the first one's turn is next
         self.in_flight = 0
 
+    def limit(self, limits: Limits) -> None:
+        """Other limits from now on."""
+        self._limits = limits
+        self._requests.fill(limits.requests_per_minute)
+        self._tokens.fill(limits.tokens_per_minute)
+
     @property
     def is_unlimited(self) -> bool:
         limits = self._limits
@@ -90,6 +104,10 @@ class Gate:
 
     def leave(self) -> None:
         self.in_flight -= 1
+
+    def correct(self, estimated: float, used: float, workers: int, now: float) -> None:
+        """An answer has come: what it really used takes the estimate's place."""
+        self._tokens.take(used - estimated, 1.0 / workers, now)
 
     def join(self, client: str, tokens: float) -> Waiter:
         waiter = Waiter(client, tokens)

@@ -8,6 +8,7 @@ Rules:
 * A target whose circuit is open is asked when nothing else is left, once, and that too is paid out of the budget. One
   that is shut (no money, a wrong key) never is.
 * A target without room is passed over while another one has some; then its queue is waited in.
+* A provider that says `x-should-retry` knows best: `false` is not asked again, `true` is.
 * Nothing goes on past the deadline.
 """
 
@@ -117,11 +118,11 @@ class Tries:
     def failed(self, target: Target, judgement: Judgement, now: float) -> None:
         """Notes how a call failed."""
         tried, policy = self._tried[target], self._policy(target)
-        tried.may_repeat = judgement.verdict.may_repeat and tried.calls < policy.attempts
+        tried.may_repeat = judgement.may_repeat and tried.calls < policy.attempts
         tried.not_before = now + self._pause_s(tried.calls, judgement, policy)
         if judgement.verdict is Verdict.CLIENT:
             for other in self._tried.values():
-                other.may_repeat = False
+                other.may_repeat = other.may_repeat and other is tried and judgement.may_repeat
 
     def _pause_s(self, calls: int, judgement: Judgement, policy: Retry) -> float:
         if judgement.retry_after_s is not None:

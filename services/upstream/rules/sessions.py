@@ -45,6 +45,11 @@ _decode_sized = msgspec.json.Decoder(_Sized).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 
 
+def is_named(headers: Mapping[str, str]) -> bool:
+    """The client says which conversation it is."""
+    return any(headers.get(name) for name in HEADERS)
+
+
 def session_of(headers: Mapping[str, str], body: bytes) -> bytes:
     """64 bytes or fewer that all requests of one conversation share.
 

@@ -160,6 +160,14 @@ class Judgement:
 
     verdict: Verdict
     retry_after_s: float | None = None
+    should_retry: bool | None = None  # the provider's own word, where it gave one
+
+    @property
+    def may_repeat(self) -> bool:
+        """The same target may do it the next time. No advice makes a wrong key or an empty account worth asking."""
+        if self.should_retry is None or self.verdict.shuts:
+            return self.verdict.may_repeat
+        return self.should_retry
 
 
 def judge(fault: Fault) -> Judgement:
@@ -168,7 +176,7 @@ def judge(fault: Fault) -> Judgement:
     retry_after_s = fault.retry_after_s
     if verdict is Verdict.RATE_LIMITED and _PER_DAY.search(fault.message):
         retry_after_s = max(retry_after_s or 0.0, DAY_LIMIT_S)
-    return Judgement(verdict, retry_after_s)
+    return Judgement(verdict, retry_after_s, fault.should_retry)
 
 
 def _verdict(fault: Fault) -> Verdict:

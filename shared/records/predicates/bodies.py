@@ -16,6 +16,7 @@ import msgspec
 
 from shared.records.answers import events_of, is_stream, json_of, merged_events, understood
 from shared.records.blobs import unpack
+from shared.records.predicates.spoken import is_text, spoken
 from shared.records.predicates.syntax import NEGATIVE, Literal
 from shared.records.predicates.values import test_of
 
@@ -24,8 +25,6 @@ Path = tuple[str | int, ...]
 ESCAPED = b"\\u"  # a text may be written as escapes: then its bytes prove nothing
 PLAIN = re.compile(r"[\w .:-]+", re.ASCII)  # texts that JSON can write as themselves or with \u only
 LATER_CHOICE = re.compile(rb'"index"\s*:\s*[1-9]')
-MADE_UP = frozenset({"object", "choices", "index", "message", "role", "type", "content", "tool_calls"})
-"""Keys that a merged stream may have without one of its chunks."""
 OF_CHUNKS = frozenset({"finish_reason", "usage", "model", "id", "system_fingerprint", "error"})
 """Keys of a merged stream whose value a single chunk says."""
 
@@ -83,6 +82,7 @@ class Lookup:
         self._key = b'"%s"' % keys[-1].encode() if keys and PLAIN.fullmatch(keys[-1]) else b""
         self._texts = texts or ()
         self._is_glanced_at = texts is not None
+        self._text = str(path[3]) if is_text(path) else None
         self._in_chunks = _place_in_chunks(path)
         self._decode = _decoder(path)
 
@@ -92,6 +92,8 @@ class Lookup:
             return None
         if not is_stream(content.content_type):
             return None if self._is_glanced_at and self._is_no_match(data) else self._read(data)
+        if self._text is not None and (text := spoken(data, self._text)) is not None:
+            return text
         if self._in_chunks is None or LATER_CHOICE.search(data):
             return whole(content, self._path)
         if self._is_glanced_at and self._is_no_match(data):

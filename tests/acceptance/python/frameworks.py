@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 
 WHAT, URL = sys.argv[1:]
 KEY, TASK, ANSWER = "sk-client", "Run the command.", "It printed 42."
 os.environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{URL}/v1", "ANTHROPIC_API_KEY": KEY}
-os.environ |= {"ANTHROPIC_BASE_URL": URL, "OPENAI_AGENTS_DISABLE_TRACING": "1"}
+os.environ |= {"ANTHROPIC_BASE_URL": URL, "OPENAI_AGENTS_DISABLE_TRACING": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 commands: list[str] = []
 
 
@@ -111,6 +112,52 @@ def agents_responses() -> None:
     from openai import AsyncOpenAI
 
     agents(lambda: OpenAIResponsesModel(model="thinktool", openai_client=AsyncOpenAI()))
+
+
+def litellm(model: str, **more) -> None:
+    import litellm as library
+
+    function = {"name": "run_shell", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}}}
+    messages = [{"role": "user", "content": TASK}]
+
+    def streamed():
+        tools = [{"type": "function", "function": function}]
+        chunks = library.completion(model, messages, tools=tools, stream=True, api_key=KEY, **more)
+        return library.stream_chunk_builder(list(chunks)).choices[0].message
+
+    first = streamed()
+    [call] = first.tool_calls
+    result = run_shell(**json.loads(call.function.arguments))
+    messages += [first.model_dump(), {"role": "tool", "tool_call_id": call.id, "content": result}]
+    assert ANSWER in streamed().content
+
+
+def litellm_openai() -> None:
+    litellm("openai/thinktool", api_base=f"{URL}/v1")
+
+
+def litellm_anthropic() -> None:
+    litellm("anthropic/thinktool", api_base=URL, max_tokens=99)
+
+
+def litellm_responses() -> None:
+    import litellm as library
+
+    tool = {"type": "function", "name": "run_shell", "parameters": {"type": "object", "properties": {}}}
+    items = [{"role": "user", "content": TASK}]
+
+    def streamed():
+        stream = library.responses(
+            model="openai/thinktool", input=items, tools=[tool], stream=True, api_base=f"{URL}/v1", api_key=KEY
+        )
+        *_, last = stream
+        return [item if isinstance(item, dict) else item.model_dump() for item in last.response.output]
+
+    output = streamed()
+    call = output[-1]
+    result = run_shell(**json.loads(call["arguments"]))
+    items += [*output, {"type": "function_call_output", "call_id": call["call_id"], "output": result}]
+    assert ANSWER in streamed()[-1]["content"][0]["text"]
 
 
 def instructor(provider: str, **more) -> None:

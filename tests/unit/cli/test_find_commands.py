@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from services.cli.main import main
+from shared.records import database
 from tests.fixtures.found import IDS, LETTERS, fill
 from tests.fixtures.recording import url_in
 
@@ -222,3 +223,14 @@ class TestInspect:
 
         assert whole["marks"]["category"] == "bad"
         assert [(row["name"], row["valid"], row["repaired"]) for row in whole["tool_calls"]] == [("lookup", True, True)]
+
+
+def test_a_database_that_stays_locked_is_reported(records: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(database.open_writer, "__defaults__", (0.01,))
+    recorder = database.open_writer(records)
+    with recorder.begin():
+        result = run("mark", "1", "--good")
+    recorder.dispose()
+
+    assert (result.exit_code, result.stderr) == (1, "Error: the records can't be marked: database is locked\n")

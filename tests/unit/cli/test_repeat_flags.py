@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.cli.repeat import is_watched, repeat_of, with_repeat
+from services.cli.repeat import repeat_of, with_repeat
 from shared.config import Settings, load
 
 
 def settings(overrides: dict[str, object]) -> Settings:
     return load(environ={}, overrides=overrides).settings
+
+
+def is_watched(found: Settings) -> bool:
+    return any(model.repeat.is_on for model in found.models.values())
 
 
 def switched_on(threshold: float | None = None, min_length: int | None = None) -> Settings:

@@ -114,10 +114,35 @@ def test_a_misspelt_providers_name_is_an_incomplete_provider() -> None:
     )
 
 
-def test_a_variable_of_a_feature_that_has_not_come_says_so() -> None:
-    name = "MOONTIDE_MODELS_KIMI_ENSURE_TOOL_CALL_MAX_ATTEMPTS"
+ENSURE = {"MOONTIDE_MODELS_KIMI_ENSURE_TOOL_CALL": "{mode: buffer}"}
+KIMI = {"MOONTIDE_MODELS_KIMI_TARGETS": "[{provider: moonshot}]"}
+PROXYS = "ENSURE_TOOL_CALL_MAX_ATTEMPTS"
 
-    assert problems(**{name: "1"}) == [f"{name}: not available in this version (0.1.0)"]
+
+@pytest.mark.parametrize(("said", "attempts"), [({}, 3), ({PROXYS: "2"}, 2), ({PROXYS: "9"}, 5), ({PROXYS: " "}, 3)])
+def test_kimi_proxys_variable_says_how_often_a_turn_is_asked(said: dict[str, str], attempts: int) -> None:
+    ensure = settings(**KIMI, **ENSURE, **said).models["kimi"].ensure_tool_call
+
+    assert ensure is not None
+    assert (ensure.max_attempts, ensure.mode) == (attempts, "buffer")
+
+
+def test_what_the_configuration_says_of_it_wins_over_kimi_proxys_variable() -> None:
+    own = {"MOONTIDE_MODELS_KIMI_ENSURE_TOOL_CALL_MAX_ATTEMPTS": "4"}
+    ensure = settings(**KIMI, **own, **{PROXYS: "2"}).models["kimi"].ensure_tool_call
+
+    assert ensure is not None
+    assert ensure.max_attempts == 4
+
+
+def test_kimi_proxys_variable_switches_nothing_on() -> None:
+    assert settings(**KIMI, **{PROXYS: "2"}).models["kimi"].ensure_tool_call is None
+
+
+def test_a_bad_value_of_kimi_proxys_variable_is_named() -> None:
+    assert problems(**KIMI, **ENSURE, **{PROXYS: "many"}) == [
+        f"{PROXYS}: models.kimi.ensure_tool_call.max_attempts: must be a whole number from 1 to 5, not 'many'"
+    ]
 
 
 def test_what_kubernetes_sets_for_a_service_called_moontide_is_passed_over() -> None:

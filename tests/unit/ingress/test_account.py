@@ -169,3 +169,11 @@ def test_an_answer_that_was_stopped_says_why() -> None:
 
     assert lines(request(), None, ended)[0].endswith(" 200 (stopped) 1.50s")
     assert fact("warning", request(), None, ended) == ["finish_reason=repeat: the answer ran in a loop and was stopped"]
+
+
+def test_an_answer_that_was_asked_for_again_says_how_often_and_whether_in_vain() -> None:
+    ended = done(attempts=3, unmet="ensure_tool_call")
+
+    assert fact("attempts", request(), None, ended) == ["3"]
+    assert fact("warning", request(), None, ended) == ["ensure_tool_call: asked for in vain"]
+    assert fact("attempts", request(), None, done()) == []

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingress.rules.events import DONE, event
-from services.ingress.rules.streaming import as_stream
 from shared.assembly import Assembly
+from shared.whole_answers import as_stream
 
 Json = dict[str, Any]
 TOP = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "kimi"}

@@ -67,6 +67,18 @@ def test_the_answer_is_the_leg_to_the_ingress_in_its_order() -> None:
     assert recall.last == end()
 
 
+def test_of_an_answer_made_of_several_calls_only_what_the_client_gets_counts() -> None:
+    _, data = heard(
+        ("c1.normal.enforcer-1.data", b"not this", 0),
+        (f"c0.out.{INGRESS}.head", head(), 0),
+        (f"c0.out.{INGRESS}.data", b"one ", 1),
+        ("c2.normal.enforcer-1.data", b"nor this", 0),
+        (f"c0.out.{INGRESS}.data", b"two", 2),
+    )
+
+    assert data == b"one two"
+
+
 def test_an_errors_body_is_no_answer() -> None:
     _, data = heard((f"c1.raw.{INGRESS}.head", head(503), 0), (f"c1.raw.{INGRESS}.data", b"{error}", 1))
 
@@ -117,3 +129,63 @@ def test_a_deleted_response_is_marked() -> None:
     )
 
     assert recall.is_deleted
+
+
+# -- a worker that died
+
+
+def by(maker: str, number: int) -> dict[str, str]:
+    return {"Frame": f"{number} {maker}"}
+
+
+def told(*frames: tuple[str, Struct | bytes, dict[str, str]], leg: str = "c1.normal") -> tuple[Recall, bytes]:
+    recall, data = Recall(), b""
+    for kind, said, headers in frames:
+        topic = [*leg.split("."), INGRESS, kind]
+        data += recall.take(topic, headers, said if isinstance(said, bytes) else encode(said))
+    return recall, data
+
+
+def test_a_leg_that_was_made_again_is_told_once() -> None:
+    recall, data = told(
+        ("head", head(), by("n-1", 0)),
+        ("data", b"one ", by("n-1", 1)),
+        ("data", b"two ", by("n-1", 2)),
+        ("head", head(takes_over="n-1"), by("n-2", 0)),
+        ("data", b"one two th", by("n-2", 1)),
+        ("data", b"late", by("n-1", 3)),
+        ("head", head(takes_over="n-2"), by("n-3", 0)),
+        ("data", b"one ", by("n-3", 1)),
+        ("data", b"two three", by("n-3", 2)),
+        ("end", end(), by("n-3", 3)),
+    )
+
+    assert data == b"one two three"
+    assert recall.end is not None
+
+
+def test_a_stray_worker_is_not_taken_for_one_that_takes_over() -> None:
+    _, data = told(
+        ("head", head(), by("n-1", 0)),
+        ("head", head(), by("n-2", 0)),
+        ("head", head(takes_over="n-9"), by("n-3", 0)),
+        ("data", b"wrong", by("n-2", 1)),
+        ("data", b"right", by("n-1", 1)),
+    )
+
+    assert data == b"right"
+
+
+def test_a_call_that_another_worker_ended_goes_on_with_the_next() -> None:
+    recall, data = Recall(), b""
+    for call, kind, said, headers in (
+        ("c1", "head", head(), by("u-1", 0)),
+        ("c1", "data", b"one ", by("u-1", 1)),
+        ("c1", "end", end("lost"), by("u-9", 2)),
+        ("c1", "end", end("lost", takes_over="u-1", next_call="c2", continued=True), by("u-2", 2)),
+        ("c2", "head", head(), by("u-2", 0)),
+        ("c2", "data", b"two", by("u-2", 1)),
+    ):
+        data += recall.take([call, "raw", INGRESS, kind], headers, said if isinstance(said, bytes) else encode(said))
+
+    assert (data, recall.attempt) == (b"one two", 0)

@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 
 from services.normalizer.rules.arguments import Arguments, Unreadable, encode, read, unwrapped
 from services.normalizer.rules.catalog import Repairs
-from services.normalizer.rules.schema import coerced, fits
+from services.normalizer.rules.schema import coerced
+from shared.schemas import fits
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ async def test_a_void_call_ends_its_leg_and_the_next_ones_begins() -> None:
 
     legs, _ = await mended([first, call(STREAM, stream_of([{"content": "Hi"}], "stop"), ended())])
 
+    assert (legs["c1"].end.last_call, legs["c2"].end.last_call) == ("c1", "c2")
     assert (legs["c1"].data, legs["c1"].end.next_call) == (b"busy", "c2")
     assert assembled(legs["c2"].data)[0]["content"] == "Hi"
     assert legs["c2"].end.outcome == "complete"
@@ -157,7 +158,7 @@ async def test_a_call_that_goes_on_with_a_broken_one_is_the_same_answer() -> Non
     assert list(legs) == ["c1"]
     assert assembled(legs["c1"].data)[0]["content"] == "Hello"
     assert len(legs["c1"].heads) == 1
-    assert (end.outcome, end.calls, end.first_byte_s) == ("complete", 2, 0.5)
+    assert (end.outcome, end.calls, end.last_call, end.first_byte_s) == ("complete", 2, "c2", 0.5)
     assert end.usage == Usage(completion_tokens=3)
 
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.normalizer import RequestFacts, StreamRepair
-from services.normalizer.stitch import Stitch, added
+from services.normalizer.stitch import Stitch
 from services.upstream.rules.continuation import TextSoFar
 from shared.contracts import Usage
 from shared.sse import OversizedEvent
+from shared.usage import added
 
 REASONING = ["Let", " me “think”\n\n", " 漢字 \U0001f600"]
 CONTENT = ["The", ' {"error": "none"}', "\r\n", " answer is", " 42."]

@@ -89,6 +89,7 @@ def test_like_is_sqlites(pattern: str, text: str) -> None:
 
 @given(st.text("abc.|*+?()^$", max_size=6), st.text("abcd1\n", max_size=8))
 def test_simple_regular_expressions_are_pythons(pattern: str, text: str) -> None:
+    assume(not re.search(r"[*+?]\+", pattern))  # possessive, in Python alone
     try:
         wanted = re.compile(pattern.replace("$", r"\Z"))
         found = matcher(pattern)

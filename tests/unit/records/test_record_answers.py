@@ -65,6 +65,14 @@ def test_tool_calls_are_joined_by_index_and_without_one_by_id() -> None:
         ]
 
 
+def test_a_function_call_is_joined() -> None:
+    pieces = [{"name": "look", "arguments": ""}, {"arguments": '{"at"'}, {"arguments": ": 1}"}]
+    answer = merged(stream(*(choice({"function_call": piece}) for piece in pieces)))
+
+    assert answer is not None
+    assert answer["choices"][0]["message"]["function_call"] == {"name": "look", "arguments": '{"at": 1}'}
+
+
 def test_an_error_in_the_stream_is_kept() -> None:
     answer = merged(stream(choice({"content": "a"}), {"error": {"message": "overloaded"}}))
 

@@ -161,6 +161,13 @@ def test_an_exchange_in_which_nothing_was_said_has_no_row() -> None:
     assert records(b"\xff\x00", asked={"input": [1]}).said == []
 
 
+def test_what_is_no_message_is_passed_over() -> None:
+    odd = {"choices": [{"message": {"content": "hi", "tool_calls": [{"function": 5}]}}]}
+    made = records(json.dumps(odd).encode(), asked={"messages": [5, {"role": "user", "content": "new"}]})
+
+    assert [row["text"] for row in made.said] == ["new\n\nhi"]
+
+
 def test_a_plain_completion_has_its_prompt_and_its_text() -> None:
     said = records(b'{"choices": [{"text": "there was"}]}', asked={"prompt": "Once"}).said
 

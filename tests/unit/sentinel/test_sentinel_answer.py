@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.sentinel.rules.answer import MAX_WATCHED, AnswerWatch, ChoiceWatch, Found
-from services.sentinel.rules.loop import RepeatSettings
+from shared.repeats.loop import RepeatSettings
 
 AGAIN = "and again "
 

@@ -9,11 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.loops.words import EMOJI, prose
-from services.sentinel.rules.data import PATIENCE, is_data
-from services.sentinel.rules.detector import RepeatDetector
-from services.sentinel.rules.exact import MAX_PERIOD, ExactRun
-from services.sentinel.rules.history import History
-from services.sentinel.rules.loop import Loop, RepeatSettings
+from shared.repeats.data import PATIENCE, is_data
+from shared.repeats.detector import RepeatDetector
+from shared.repeats.exact import MAX_PERIOD, ExactRun
+from shared.repeats.history import History
+from shared.repeats.loop import Loop, RepeatSettings
 
 HEALTHY = prose(Random("healthy"), 50_000)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from benchmarks.loops import looping
 from benchmarks.loops.words import prose, sentence
 from services.provider_sim.behaviours.loops import _torn
-from services.sentinel.rules.detector import RepeatDetector
-from services.sentinel.rules.loop import Loop, RepeatSettings
+from shared.repeats.detector import RepeatDetector
+from shared.repeats.loop import Loop, RepeatSettings
 
 BASE = "the river carries light past a quiet town"
 ABOUT = 1.1

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sentinel.rules.leg import EVENT_BYTES, LegWatch
-from services.sentinel.rules.loop import RepeatSettings
 from services.sentinel.rules.watches import QUIET_S, Seen, Watches
 from shared.contracts import End, Watch, encode
 from shared.contracts import RepeatSettings as Repeat
+from shared.repeats.loop import RepeatSettings
 from shared.subjects import FrameAddress
 
 AGAIN = "and again "
@@ -155,6 +155,13 @@ def test_a_loop_is_to_be_stopped_once() -> None:
     (seen,) = said(watching(), (address(), event(LOOP)), (address(), event(LOOP)))
 
     assert (seen.id, seen.call, seen.stops, len(seen.found)) == ("R1", "c1", True, 1)
+
+
+def test_with_retry_each_call_that_loops_is_stopped() -> None:
+    frames = [(address(call=call), event(LOOP)) for call in ("c1", "c2")]
+    seen = said(watching(Repeat(action="retry")), *frames)
+
+    assert [(one.call, one.stops) for one in seen] == [("c1", True), ("c2", True)]
 
 
 def test_with_warn_nothing_is_stopped() -> None:

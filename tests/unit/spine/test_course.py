@@ -14,7 +14,6 @@ from shared.contracts import End, Head, decode, encode
 from shared.course import MOST_AHEAD, Course
 from shared.inbox import Inbox
 from shared.legs import LegReader, LegWriter
-from shared.roster import Roster
 from shared.subjects import Subjects, call_after, call_number
 
 SUBJECTS = Subjects("test")
@@ -25,7 +24,7 @@ HEAD = Head(status=200, worker="up-1", at=1.0)
 async def following(call: str = "c1") -> AsyncIterator[tuple[MemoryBus, Course]]:
     async with anyio.create_task_group() as tasks:
         bus = MemoryBus(MemoryServer(SUBJECTS, tasks))
-        inbox = Inbox(bus, SUBJECTS, "in-1", Roster(lambda: 0.0), Cancels(bus, SUBJECTS, "in-1"))
+        inbox = Inbox(bus, SUBJECTS, "in-1", Cancels(bus, SUBJECTS, "in-1"))
         await inbox.listen()
         with inbox.following("R1", call, "raw") as course:
             yield bus, course

@@ -11,20 +11,11 @@ import anyio
 from shared import inbox as inbox_module
 from shared.bus.memory import MemoryBus, MemoryServer
 from shared.cancels import Cancels
-from shared.contracts import Cancel, End, decode
+from shared.contracts import Cancel, decode
 from shared.inbox import Inbox
-from shared.legs import LegReader, LegWriter
-from shared.roster import GONE_AFTER_S, Roster
+from shared.legs import LegReader
 from tests.fixtures.buses import Ear
-from tests.fixtures.spine import HEAD, PREFIX, SUBJECTS, a_beat, memory, publish_leg, whole
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.fixtures.spine import SUBJECTS, memory, publish_leg, whole
 
 
 @dataclass
@@ -32,8 +23,6 @@ class Receiver:
     server: MemoryServer
     bus: MemoryBus
     inbox: Inbox
-    roster: Roster
-    clock: Clock
 
     @contextmanager
     def reading(self, id: str) -> Iterator[LegReader]:
@@ -44,11 +33,10 @@ class Receiver:
 @asynccontextmanager
 async def receiver() -> AsyncIterator[Receiver]:
     async with memory() as server:
-        bus, clock = MemoryBus(server), Clock()
-        roster = Roster(clock)
-        inbox = Inbox(bus, SUBJECTS, "in-1", roster, Cancels(bus, SUBJECTS, "in-1"))
+        bus = MemoryBus(server)
+        inbox = Inbox(bus, SUBJECTS, "in-1", Cancels(bus, SUBJECTS, "in-1"))
         await inbox.listen()
-        yield Receiver(server, bus, inbox, roster, clock)
+        yield Receiver(server, bus, inbox)
 
 
 async def look_after(inbox: Inbox) -> None:
@@ -114,49 +102,6 @@ async def test_a_leg_that_was_heard_lately_is_left_alone() -> None:
             await look_after(it.inbox)
 
             assert (reader.healed, reader.ended) == (0, False)
-
-
-async def test_a_dead_producers_leg_ends_with_what_it_still_said() -> None:
-    async with receiver() as it:
-        it.roster.hear(a_beat("up-1"))
-        with it.reading("R1") as reader:
-            it.server.drop = lambda _subject: True
-            writer = LegWriter(it.bus, PREFIX, "up-1")
-            reader.appoint("up-1")
-            await writer.head(HEAD)
-            await writer.data(b"last words")
-            it.clock.now += GONE_AFTER_S
-            await look_after(it.inbox)
-            frames = await reader.frames()
-            last = (await reader.frames())[-1]
-            end = decode(End, last.data)
-
-        assert [frame.data for frame in frames[1:]] == [b"last words"]
-        assert (end.outcome, end.fault and end.fault.code) == ("lost", "worker_lost")
-        assert "up-1" in (end.fault.message if end.fault else "")
-
-
-async def test_a_dead_producers_leg_that_had_ended_is_whole() -> None:
-    async with receiver() as it:
-        it.roster.hear(a_beat("up-1"))
-        with it.reading("R1") as reader:
-            reader.appoint("up-1")
-            it.server.drop = lambda _subject: True
-            await publish_leg(it.bus, [b"a"])
-            it.clock.now += GONE_AFTER_S
-            await look_after(it.inbox)
-
-            assert await whole(reader) == (["head", "data", "end"], b"a")
-
-
-async def test_a_producer_that_was_never_heard_may_be_new() -> None:
-    async with receiver() as it:
-        with it.reading("R1") as reader:
-            reader.appoint("up-new")
-            it.clock.now += 100
-            await look_after(it.inbox)
-
-            assert reader.ended is False
 
 
 async def test_a_stray_producer_is_told_to_stop_once() -> None:

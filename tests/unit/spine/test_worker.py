@@ -15,7 +15,7 @@ from shared.bus.memory import MemoryBus, MemoryServer, _Message
 from shared.contracts import Accepted, Cancel, End, Event, Fault, Heartbeat, Job, decode, encode
 from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
-from shared.legs import FramesLost, LegReader, LegWriter
+from shared.legs import FramesLost, LegWriter
 from shared.offers import offer
 from shared.worker import Worker
 from tests.fixtures.buses import Ear
@@ -337,6 +337,20 @@ async def test_a_worker_hears_the_others() -> None:
             assert sorted(beat.instance for beat in one.roster.live()) == ["up-1", "up-2"]
 
 
+async def test_a_newcomer_need_not_wait_for_the_others_next_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BEAT_S", 3600.0)
+    async with memory() as server:
+        bus = MemoryBus(server)
+        async with a_worker(bus, answer, instance="up-1").running():
+            await anyio.wait_all_tasks_blocked()
+            async with a_worker(bus, answer, instance="up-2").running() as newcomer:
+                with anyio.fail_after(5):
+                    while len(newcomer.roster.live()) < 2:  # noqa: ASYNC110 - a heartbeat changes it
+                        await anyio.sleep(0.005)
+
+                assert {beat.instance for beat in newcomer.roster.live()} == {"up-1", "up-2"}
+
+
 async def test_a_heartbeat_that_cannot_be_read_is_put_aside() -> None:
     async with stage(answer) as it:
         await it.bus.publish(SUBJECTS.worker("upstream", "up-9"), b"boom")
@@ -423,10 +437,10 @@ async def test_an_idle_worker_drains_at_once() -> None:
 
 async def test_a_worker_appoints_whoever_took_its_job() -> None:
     async with stage(answer) as it:
-        reader = LegReader(it.bus, "x")
-        await it.worker.offer("upstream", a_job(), reader)
+        with it.worker.following(a_job(), "raw") as course:
+            await it.worker.offer("upstream", a_job(), course)
 
-        assert reader.producer == "up-1"
+            assert course.producer == "up-1"
 
 
 async def test_an_event_is_a_fact_below_its_request() -> None:

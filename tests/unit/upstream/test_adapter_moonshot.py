@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.upstream.adapters import Thoughts
-from tests.unit.upstream.asking import HELLO, Asked, asking
+from services.upstream.adapters import Thoughts, adapter_of
+from shared.config import Model, Target
+from shared.contracts import HttpRequest
+from tests.unit.upstream.asking import HELLO, Asked, asking, provider
 
 K3 = asking("moonshot", "kimi-k3")
 K26 = asking("moonshot", "kimi-k2.6")
@@ -181,3 +183,30 @@ def test_reasoning_under_another_name_is_taken() -> None:
 def test_a_model_that_does_not_think_needs_no_reasoning() -> None:
     assert K26(messages=[*HELLO, turn()], thinking={"type": "disabled"}).is_untouched
     assert OLD(messages=[*HELLO, turn()]).is_untouched
+
+
+def named(strategy: str = "first", headers: dict[str, str] | None = None, **fields: Any) -> str | None:
+    adapter = adapter_of(provider("moonshot"))
+    body = json.dumps({"model": "kimi-k3", "messages": HELLO, **fields}).encode()
+    request = HttpRequest(
+        id="R1", at=0.0, method="POST", path="/v1/chat/completions", model="kimi-k3", headers=headers or {}
+    )
+    model = Model(targets=(), strategy=strategy, drop=("prompt_cache_key",) if fields.pop("dropped", None) else ())  # type: ignore[arg-type]
+    outgoing = adapter.chat(request, body, model, Target(provider="it"), False)
+    found = json.loads(outgoing.body).get("prompt_cache_key")
+    return None if found is None else str(found)
+
+
+def test_moonshot_is_told_which_conversation_it_is_where_that_is_known_or_wanted() -> None:
+    assert named() is None
+    by_header = named(headers={"x-session-id": "s1"})
+    assert by_header is not None
+    assert len(by_header) == 32
+    assert "s1" not in by_header
+    assert named(headers={"x-session-id": "s2"}) != by_header
+    assert named("sticky") == named("sticky") != by_header
+
+
+def test_the_clients_own_name_for_its_conversation_wins_and_so_does_the_configuration() -> None:
+    assert named("sticky", prompt_cache_key="mine") == "mine"
+    assert named("sticky", dropped=True) is None

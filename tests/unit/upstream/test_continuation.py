@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from services.upstream.rules import continuation
-from services.upstream.rules.continuation import Prefix, TextSoFar, continued_body, may_be_continued
+from services.upstream.rules.continuation import TextSoFar
+from shared.prefixes import Prefix, continued_body, may_be_continued
 
 
 def events(*deltas: dict[str, Any], index: int = 0) -> bytes:

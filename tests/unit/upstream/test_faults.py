@@ -98,3 +98,13 @@ def test_every_fault_of_a_call_has_its_status_and_names_the_provider(
     assert (fault.status, fault.code, fault.type) == (status, code, "server_error")
     assert says in fault.message
     assert "The provider m " in fault.message
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("true", True), ("False", False), (" true ", True), ("maybe", None), (None, None)]
+)
+@pytest.mark.parametrize("body", [b'{"error": {"message": "no"}}', b"<html>no</html>"])
+def test_the_providers_advice_on_retries_is_kept(said: str | None, expected: bool | None, body: bytes) -> None:
+    headers = {} if said is None else {"x-should-retry": said}
+
+    assert faults.of_status("moonshot", 503, headers, body).should_retry is expected

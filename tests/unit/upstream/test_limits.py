@@ -118,3 +118,43 @@ def test_a_request_may_cost_its_prompt_and_the_longest_answer_allowed() -> None:
     assert tokens_of(b'{"max_completion_tokens": 7, "max_tokens": 100}') == 7 + 47 / 4
     assert tokens_of(b'{"max_tokens": "many"}') == 22 / 4
     assert tokens_of(b"no json!") == 2
+
+
+def test_what_an_answer_really_used_takes_the_estimates_place() -> None:
+    gate = Gate(Limits(tokens_per_minute=600))
+    gate.enter(600, 1, 0.0)
+    assert not gate.has_room(1, 1, 0.0)
+    gate.correct(600, 100, 1, 0.0)
+
+    assert gate.has_room(500, 1, 0.0)
+    assert not gate.has_room(501, 1, 0.0)
+    gate.correct(100, 700, 1, 0.0)
+    assert gate.retry_after_s(1, 1, 0.0) == pytest.approx(10.1)
+
+
+def test_other_limits_hold_for_who_is_in_already() -> None:
+    gate = Gate(Limits(max_in_flight=1, tokens_per_minute=600))
+    gate.enter(300, 1, 0.0)
+    gate.limit(Limits(max_in_flight=2, tokens_per_minute=1200))
+
+    assert gate.has_room(600, 1, 0.0)
+    assert not gate.has_room(601, 1, 0.0)
+    gate.limit(Limits(max_in_flight=1))
+    assert not gate.has_room(1, 1, 0.0)
+    gate.leave()
+    assert gate.has_room(1e9, 1, 0.0)
+    for rate in (1, 2):
+        gate.limit(Limits(requests_per_minute=rate))
+        assert gate.has_room(1, 1, 0.0)
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6), st.floats(0, 1e6), st.integers(1, 5))
+def test_a_bucket_stays_as_full_as_it_is_at_another_rate(
+    before: float, after: float, used: float, workers: int
+) -> None:
+    gate = Gate(Limits(tokens_per_minute=max(1, int(before))))
+    gate.enter(used, workers, 0.0)
+    waited = gate.retry_after_s(1e9, workers, 0.0)
+    gate.limit(Limits(max_in_flight=10, tokens_per_minute=max(1, int(after))))
+
+    assert gate.retry_after_s(1e9, workers, 0.0) == pytest.approx(waited, rel=1e-6)

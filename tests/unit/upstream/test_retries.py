@@ -167,3 +167,34 @@ def test_a_budget_allows_a_share_of_the_calls_and_a_reserve() -> None:
     assert (reserve, first) == (RESERVE, RESERVE)
     assert abs(spent - 200) <= 1
     assert not Budget(0.0).take()
+
+
+def advise(one: Tries, target: Target, verdict: Verdict, should_retry: bool) -> None:
+    one.called(target)
+    one.failed(target, Judgement(verdict, should_retry=should_retry), 0.0)
+
+
+def test_a_provider_that_says_not_to_is_not_asked_again_and_others_are() -> None:
+    one = tries(A, B)
+    advise(one, A, Verdict.SERVER, False)
+    assert one.next(0.0, ready) == Step(B)
+    advise(one, B, Verdict.SERVER, False)
+
+    assert one.next(0.0, ready) is None
+
+
+def test_a_provider_that_says_so_is_asked_again_whatever_its_status_and_nobody_else_is() -> None:
+    one = tries(A, B)
+    advise(one, A, Verdict.CLIENT, True)
+
+    step = one.next(50.0, ready)
+    assert step is not None
+    assert step.target == A
+
+
+def test_no_advice_makes_an_empty_account_worth_asking() -> None:
+    for verdict in (Verdict.QUOTA, Verdict.AUTH):
+        one = tries(A)
+        advise(one, A, verdict, True)
+
+        assert one.next(50.0, ready) is None

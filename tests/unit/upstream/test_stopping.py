@@ -106,3 +106,20 @@ async def test_a_cancel_without_a_finish_reason_is_no_affair_of_this() -> None:
 
     assert call.stopping.cancel is None
     assert not call.was_cut
+
+
+@pytest.mark.parametrize(("meant_for", "is_cut"), [("c1", True), ("c2", True), (None, True), ("c3", False)])
+async def test_a_cancel_may_be_meant_for_one_of_the_jobs_calls(meant_for: str | None, is_cut: bool) -> None:
+    async with a_call() as call:
+        call.stopping = Stopping(call.worker, a_job(), call.leg, lambda: ("c1", "c2"))
+        await call.run(Cancel(by="enforcer", why="a loop", call=meant_for, finish_reason="repeat"))
+
+    assert call.was_cut == is_cut
+
+
+async def test_a_cancel_for_an_earlier_call_is_no_affair_of_the_next_one() -> None:
+    async with a_call() as call:
+        await call.worker.cancels.send("R1", Cancel(by="enforcer", why="a loop", call="c0", finish_reason="repeat"))
+        await call.run(Cancel(by="operator", why="asked to"))
+
+    assert not call.was_cut

@@ -16,7 +16,7 @@ import msgspec
 from services.ingress.dialects import carriers
 from services.ingress.dialects.anthropic.errors import error_event, refusal
 from services.ingress.dialects.anthropic.ids import to_client
-from services.ingress.dialects.base import Refusal
+from services.ingress.dialects.base import NOTHING, Refusal
 from services.ingress.dialects.blocks import Block, BlockReader, Step, arguments_of, blocks_of
 from services.ingress.dialects.named_events import named_event
 from services.ingress.dialects.tokens import Tokens, tokens_of
@@ -52,6 +52,7 @@ class MessagesAnswering:
     input_tokens: int = 0  # estimated, until the provider has counted
 
     is_translated = True
+    left_out = NOTHING
 
     @property
     def headers(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.ingress.dialects.base import Asked, Refusal
+from services.ingress.dialects.base import NOTHING, Asked, Refusal
 from services.ingress.dialects.blocks import blocks_of
 from services.ingress.dialects.conversation import Json
 from services.ingress.dialects.openai_chat import OpenAIChat
@@ -52,6 +52,7 @@ class ResponsesAnswering:
     frame: Frame
 
     is_translated = True
+    left_out = NOTHING
 
     @property
     def headers(self) -> dict[str, str]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from services.sentinel.rules.history import WINDOW, History
-from services.sentinel.rules.loop import Loop, RepeatSettings
-from services.sentinel.rules.rounds import (
+from shared.repeats.history import WINDOW, History
+from shared.repeats.loop import Loop, RepeatSettings
+from shared.repeats.rounds import (
     DIGIT,
     FEW,
     FIRST_WIDE,

@@ -8,9 +8,9 @@ period. A run, once found, is followed by comparing what comes with what came p 
 
 from __future__ import annotations
 
-from services.sentinel.rules.data import PATIENCE, is_data
-from services.sentinel.rules.history import History
-from services.sentinel.rules.loop import Loop, RepeatSettings
+from shared.repeats.data import PATIENCE, is_data
+from shared.repeats.history import History
+from shared.repeats.loop import Loop, RepeatSettings
 
 MAX_PERIOD = 2_048
 """Characters of the longest unit."""

@@ -1,0 +1,141 @@
+"""`moontide replay`: a recorded request again, or a recorded answer through today's pipeline."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+import msgspec
+import structlog
+
+from services.cli import options
+from services.cli.loading import load_or_exit
+from services.cli.process import run
+from services.cli.records import exchange_called, records
+from services.cli.replaying.compared import Account, differences, is_same, side_by_side
+from services.cli.replaying.live import asked_again, changes_of, key_for, send
+from services.cli.replaying.recording import Recording, asked_of, recording_of
+from services.cli.replaying.stage import Played, play
+from services.cli.selecting import named, the_one
+from services.cli.state import running_gateway
+from services.cli.terminal import terminal_columns
+from shared.config import Settings
+from shared.records.exports.whole import Whole
+from shared.records.told import Told, told
+
+WIDE = 160  # columns, where the output is no terminal
+LIVE_ONLY = ("url", "provider", "model", "params", "key")
+
+
+@click.command()
+@options.CONFIG
+@named
+@click.option("--recorded", is_flag=True, help="Play what the provider sent then through today's pipeline, here.")
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="With --recorded: 2 is twice as fast.")
+@click.option("--fast", is_flag=True, help="With --recorded: without waiting.")
+@click.option("--url", help="The gateway (default: the one that runs on this machine).")
+@click.option("--provider", help="This provider, wherever the model would go.")
+@click.option("--model", help="This model instead.")
+@click.option("--param", "params", multiple=True, metavar="NAME=JSON", help="Change the request; may be repeated.")
+@click.option("--times", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often.")
+@click.option("-k", "--key", metavar="KEY", help="The key (default, on this machine: $MOONSHOT_API_KEY).")
+@click.option("--json", "as_json", is_flag=True, help="Both answers as one JSON object, a line for each time.")
+def replay(file: str | None, times: int, as_json: bool, **flags: Any) -> None:
+    """Ask again, and show both answers side by side.
+
+    Status 1 where the new answer is not well; with --recorded, where it is another one.
+    """
+    kind, name = the_one(flags)
+    _check(flags)
+    with records(file) as found:
+        whole = Whole.read(found, exchange_called(found, kind, name))
+        settings = load_or_exit(file, services=[]).settings
+        then = _then(whole)
+        recording = recording_of(whole, settings) if flags["recorded"] else None
+        asked = asked_of(whole)
+    is_well = True
+    for number in range(times):
+        if recording is not None:
+            now = _played(recording, None if flags["fast"] else flags["speed"] or 1.0)
+            is_well = is_same(then, now) and is_well
+        else:
+            url = (flags["url"] or running_gateway(settings.home) or _url(settings)).rstrip("/").removesuffix("/v1")
+            changes = changes_of([*([f"model={flags['model']}"] if flags["model"] else []), *flags["params"]])
+            again = asked_again(asked, changes, flags["provider"], key_for(url, flags["key"], os.environ))
+            now = run_for(send, url, again, f"now {number + 1}" if times > 1 else "now")
+            is_well = (now.status or 0) < 400 and now.told.is_well and is_well
+        _show(then, now, as_json, is_recorded=recording is not None)
+    raise SystemExit(0 if is_well else 1)
+
+
+def _check(flags: dict[str, Any]) -> None:
+    if flags["recorded"]:
+        given = [f"--{name.removesuffix('s')}" for name in LIVE_ONLY if flags[name]]
+        if given:
+            raise click.UsageError(f"{', '.join(given)}: not with --recorded, which asks nobody")
+    elif flags["speed"] or flags["fast"]:
+        raise click.UsageError("--speed and --fast go with --recorded")
+    if flags["speed"] and flags["fast"]:
+        raise click.UsageError("--speed or --fast, not both")
+
+
+def _url(settings: Settings) -> str:
+    host = settings.ingress.host
+    host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.ingress.port}"
+
+
+def _then(whole: Whole) -> Account:
+    row, response = whole.exchange, whole.side().response
+    return Account(
+        title="then",
+        status=row["status"],
+        told=told(response.data, response.content_type) if response else Told(),
+        outcome=row["outcome"],
+        id=row["id"],
+        first_byte_s=row["first_byte_s"],
+        total_s=row["latency_s"],
+        calls=row["calls"],
+        repairs=row["repairs"] or {},
+    )
+
+
+def _played(recording: Recording, speed: float | None) -> Account:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # what it meets is shown below
+    played: Played = run_for(play, recording, speed)
+    if len(played.asked) != len(recording.calls):
+        made, then = len(played.asked), len(recording.calls)
+        click.echo(f"calls to providers: {then} then, {made} now", err=True)
+    return Account(
+        title="now",
+        status=played.status,
+        told=played.told,
+        outcome=played.outcome,
+        first_byte_s=played.first_byte_s,
+        total_s=played.total_s,
+        calls=len(played.asked),
+        repairs=played.repairs,
+    )
+
+
+def run_for(work: Any, *args: Any) -> Any:
+    """What `work` returns; its errors as one line."""
+    found: list[Any] = []
+
+    async def main() -> None:
+        found.append(await work(*args))
+
+    run(main)
+    return found[0]
+
+
+def _show(then: Account, now: Account, as_json: bool, is_recorded: bool) -> None:
+    same = is_same(then, now)
+    if as_json:
+        click.echo(msgspec.json.encode({"same": same, "then": then, "now": now}))
+        return
+    click.echo("\n".join(side_by_side(then, now, terminal_columns() or WIDE)))
+    if is_recorded:
+        click.echo("\nthe client is told the same" if same else "\nthe client is told something else:")
+        click.echo("\n".join(differences(then, now)), nl=not same)
