@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ import pytest_asyncio
 from services.dashboard.archive import page as page_found
 from services.dashboard.rules.asking import page_of
 from shared.bus import Delivery
+from shared.config import load
 from shared.config.client_keys import parse_client_keys
 from shared.contracts import Cancel, decode
 from shared.records.queries import reading
@@ -381,6 +383,20 @@ async def test_keys_can_t_be_guessed_for_long(filled: str) -> None:
 
     assert answers[0] == 401
     assert answers[-1] == 429
+
+
+async def test_a_key_that_is_taken_away_opens_nothing_any_more(filled: str) -> None:
+    other = replace(load(environ={}, services=[]), dashboard_keys=parse_client_keys("bob: another-key-12\n", "keys"))
+    async with page(filled, KEYS) as locked:
+        assert locked.worker is not None
+        await locked.post("login", {"key": KEY})
+        assert (await locked.get("exchanges"))[0] == 200
+        for commit in await locked.worker.prepared(other):
+            commit()
+
+        assert (await locked.get("exchanges"))[0] == 401
+        assert (await locked.get("exchanges", {"Authorization": f"Bearer {KEY}"}))[0] == 401
+        assert (await locked.get("exchanges", {"Authorization": "Bearer another-key-12"}))[0] == 200
 
 
 async def test_no_key_stands_in_what_is_shown(locked: Page) -> None:
