@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -23,6 +23,7 @@ from anyio.abc import TaskGroup
 
 from shared.bus import Bus, BusUnavailable, Delivery, Handler, Subscription
 from shared.cancels import Cancels
+from shared.config import Settings
 from shared.config.loader import Loaded
 from shared.config.reload import Stamp
 from shared.contracts import (
@@ -59,6 +60,16 @@ Commit = Callable[[], None]
 Prepare = Callable[[Loaded], Awaitable[Commit]]
 """Makes ready for new settings, or raises MoontideError and leaves everything as it is; what it gives puts them into
 force, without waiting and without failing."""
+
+
+class Limits(Protocol):
+    """The settings that every kind of worker has."""
+
+    @property
+    def max_in_flight(self) -> int: ...
+
+    @property
+    def drain_s(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +155,15 @@ class Worker:
         """Has a service hear of new settings."""
         self._prepares.append(prepare)
 
+    def resizes_with(self, section: Callable[[Settings], Limits]) -> None:
+        """New settings change how much it takes, and nothing else."""
+
+        async def prepare(loaded: Loaded) -> Commit:
+            limits = section(loaded.settings)
+            return lambda: self.resize(limits.max_in_flight, limits.drain_s)
+
+        self.on_settings(prepare)
+
     async def prepared(self, loaded: Loaded) -> list[Commit]:
         """What puts new settings into force here; raises MoontideError where they can't be."""
         return [await prepare(loaded) for prepare in self._prepares]
@@ -204,7 +224,7 @@ class Worker:
             self._newcomer = anyio.Event()
             await self._beat()
             self.inbox.look_after(self.start_soon)
-            self.roster.sweep(self.inbox.producers())
+            self.roster.sweep(self.inbox.producers() | self._resuming.origins)
 
     async def _watch(self) -> None:
         """Looks whether those are alive that work for us, and those that we work for."""

@@ -66,20 +66,21 @@ def run(main: Callable[..., Awaitable[None]], *args: Any) -> None:
         anyio.run(main, *args, backend_options=options)
     except (MoontideError, BusUnavailable) as error:
         raise click.ClickException(str(error)) from None
-    except ExceptionGroup as group:
-        known, rest = group.split((MoontideError, BusUnavailable))
+    except BaseExceptionGroup as group:
+        known, rest = group.split((MoontideError, BusUnavailable, SystemExit))
         if rest is not None or known is None:
             raise
-        raise click.ClickException(_first(known)) from None
+        first = _first(known)
+        raise (first if isinstance(first, SystemExit) else click.ClickException(str(first))) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> str:
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return str(error)
+    return error
 
 
 async def connect(

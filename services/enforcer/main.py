@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from services.enforcer.worker import Enforcer
 from shared.bus import Bus
-from shared.config import Loaded, Settings
+from shared.config import Settings
 from shared.ids import new_instance
 from shared.subjects import Subjects
-from shared.worker import Commit, Craft, Identity, Worker
+from shared.worker import Craft, Identity, Worker
 
 
 @asynccontextmanager
@@ -22,11 +21,6 @@ async def enforcer(bus: Bus, settings: Settings) -> AsyncIterator[Worker]:
     identity = Identity(service="enforcer", instance=new_instance("enforcer"), capacity=capacity)
     craft = Craft(stage="enforce", leg="out", handle=service.handle)
     service.worker = Worker(bus, Subjects(settings.bus.root), identity, craft, settings.enforcer.drain_s)
-    service.worker.on_settings(partial(_prepare, service.worker))
+    service.worker.resizes_with(lambda settings: settings.enforcer)
     async with service.worker.running():
         yield service.worker
-
-
-async def _prepare(worker: Worker, loaded: Loaded) -> Commit:
-    mine = loaded.settings.enforcer
-    return lambda: worker.resize(mine.max_in_flight, mine.drain_s)

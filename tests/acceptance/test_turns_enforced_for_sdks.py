@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -194,9 +196,16 @@ def test_responses_what_was_enforced_is_remembered(enforcing: Installation) -> N
 # -- and who runs it
 
 
-def test_an_enforcer_runs_only_where_it_is_needed(enforcing: Installation, moontide: Installation) -> None:
-    assert len(enforcing.workers("enforcer")) == 1
-    assert moontide.workers("enforcer") == []
+def test_an_enforcer_is_in_the_path_only_where_a_model_needs_it(
+    enforcing: Installation, moontide: Installation
+) -> None:
+    def legs(installation: Installation, id: str) -> set[str]:
+        installation.recorded(id)
+        with contextlib.closing(sqlite3.connect(installation.home / "records.db")) as database:
+            return {leg for (leg,) in database.execute("SELECT leg FROM bodies WHERE exchange_id = ?", [id])}
+
+    assert "out" in legs(enforcing, enforcing.chat("calls", tools=[WEATHER]).id)
+    assert "out" not in legs(moontide, moontide.chat("sim/text", tools=[WEATHER]).id)
 
 
 def test_the_record_has_every_attempt_and_no_key(enforcing: Installation) -> None:
