@@ -25,6 +25,7 @@ from typing import Literal
 Stage = Literal["enforce", "normalize", "upstream", "watch"]
 FrameKind = Literal["head", "data", "end"]
 Leg = Literal["raw", "normal", "out", "wire"]
+PROVIDERS_BUCKET = "providers"  # where every provider's state can be read at any time
 NOBODY = "-"  # whom a leg is addressed to that is only for the record
 
 ONCE_ONLY: frozenset[Stage] = frozenset({"upstream"})
@@ -127,6 +128,14 @@ class Subjects:
 
     def provider_state(self, name: str) -> str:
         return f"{self.root}.provider.{name}.state"
+
+    @cached_property
+    def provider_states(self) -> str:
+        return f"{self.root}.provider.*.state"
+
+    @cached_property
+    def requests(self) -> str:
+        return f"{self.root}.req.*.request"
 
     def below_request(self, subject: str) -> list[str]:
         """The tokens after `<root>.req.`: the id first."""

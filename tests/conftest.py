@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.found",
     "tests.fixtures.workspace",
+    "tests.fixtures.browsers",
     "tests.fixtures.buses",
     "tests.fixtures.gateway",
     "tests.fixtures.clients",

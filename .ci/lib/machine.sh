@@ -30,6 +30,10 @@ debian_mirror() { # the mirror that this machine's own apt uses
 
 ensure_basics() { command -v make >/dev/null || apt_install make; }
 
+ensure_browser() { # for the tests marked `browser`, which say so where there is none
+    command -v chromium >/dev/null || apt_install chromium || echo "no chromium: tests marked 'browser' will not run"
+}
+
 pick_python() {
     local name path
     for name in ${CI_PYTHON:-python3 python3.13 python3.12 python3.11}; do

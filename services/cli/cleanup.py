@@ -97,7 +97,7 @@ def _batches(url: str, which: Filter) -> Iterator[list[str]]:
     below: int | None = None
     while True:
         with reading(url) as found:
-            rows = list(islice(found.columns(replace(which, below=below), *COLUMNS), AT_ONCE))
+            rows = list(islice(found.columns(replace(which, number_below=below), *COLUMNS), AT_ONCE))
         if not rows:
             return
         below = rows[-1][0]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import click
 import msgspec
@@ -13,31 +11,15 @@ from services.cli import options
 from services.cli.records import exchange_called, records
 from services.cli.selecting import named, the_one
 from services.cli.terminal import block, shortened, terminal_columns, visible, width
-from shared.records.answers import understood
-from shared.records.differences import Pair, compared, is_same, lines_of
+from shared.records.comparisons import Section, compared_call, sections
+from shared.records.differences import Pair, is_same
 from shared.records.exports.whole import Whole
-from shared.records.queries import NotFound, Part, Row
+from shared.records.queries import Row
 
 SIDE_BY_SIDE = 120  # columns of a terminal from which on there is room for two
 WIDE = 160  # columns where there is no terminal
 SIGNS = {"same": " ", "left_out": " ", "changed": "|", "gone": "<", "added": ">"}
 COLOURS = {"changed": "yellow", "gone": "red", "added": "green", "left_out": "bright_black"}
-
-
-@dataclass(frozen=True)
-class Section:
-    """One thing that two sides have of their own."""
-
-    title: str
-    names: tuple[str, str]
-    parts: tuple[Part | None, Part | None]
-
-    def pairs(self, is_raw: bool, is_whole: bool) -> list[Pair]:
-        left, right = (_bytes_lines(part) if is_raw else None for part in self.parts)
-        if left is None or right is None:
-            one, other = (_value(part) for part in self.parts)
-            left, right = lines_of(one), lines_of(other, like=one)
-        return compared(left, right, is_whole)
 
 
 @click.command()
@@ -61,38 +43,18 @@ def diff(
     kind, name = the_one(names)
     with records(file) as found:
         whole = Whole.read(found, exchange_called(found, kind, name))
-        made = _call(whole, call)
-        sections = _sections(whole, made, is_raw)
+        made = compared_call(whole, call)
+        compared = sections(whole, made, is_raw)
     columns = terminal_columns()
     is_beside = (columns or 0) >= SIDE_BY_SIDE if is_beside is None else is_beside
     if not as_json:
         click.echo("\n".join(_head(whole, made)))
-    for section in sections:
-        pairs = section.pairs(is_raw, is_whole)
+    for section in compared:
+        pairs = section.pairs(is_raw, is_whole, block)
         if as_json:
             _print_json(section, pairs)
         else:
             click.echo("\n".join(_told(section, pairs, (columns or WIDE) if is_beside else None)))
-
-
-def _call(whole: Whole, name: str | None) -> Row:
-    if name is not None:
-        return whole.side(name).row
-    if whole.answering is None:
-        raise NotFound(f"exchange {whole.exchange['number']} has no call to a provider: there is nothing to compare")
-    return whole.answering
-
-
-def _sections(whole: Whole, call: Row, is_raw: bool) -> list[Section]:
-    """Both sides in one dialect: where the client speaks another one, its own words count only as bytes."""
-    name, parts = call["call"], whole.parts
-    asked = parts.get("client.request") if is_raw else whole.canonical_request or parts.get("client.request")
-    got = parts.get("client.response") if is_raw else whole.canonical_answer or parts.get("client.response")
-    sent = (parts.get(f"{name}.wire") if is_raw else None) or parts.get(f"{name}.raw")
-    return [
-        Section("request", ("the client sent", f"{name} was sent"), (asked, parts.get(f"{name}.request"))),
-        Section("answer", (f"{name} sent", "the client got"), (sent, got)),
-    ]
 
 
 def _head(whole: Whole, call: Row) -> Iterator[str]:
@@ -183,16 +145,3 @@ def _print_json(section: Section, pairs: Sequence[Pair]) -> None:
         if pair.kind not in ("same", "left_out"):
             told = {"of": section.title, "kind": pair.kind, sides[0]: pair.left, sides[1]: pair.right}
             click.echo(msgspec.json.encode(told))
-
-
-def _value(part: Part | None) -> Any:
-    if part is None or part.data is None:
-        return None
-    value = understood(part.data, part.content_type)
-    return part.data.decode("utf-8", "replace") if value is None else value
-
-
-def _bytes_lines(part: Part | None) -> list[str]:
-    """The bytes at their line ends, so that frames stand apart."""
-    text = (part.data or b"").decode("utf-8", "backslashreplace") if part is not None else ""
-    return [line for line in block(text).split("\n") if line]

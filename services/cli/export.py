@@ -13,11 +13,11 @@ import click
 
 from services.cli import options
 from services.cli.exporting.places import STDERR, STDOUT, Folder, OneOutput, Place
-from services.cli.exporting.shapes import JSONL, Shape, curl_shape, har_shape, moonpalace_shape
 from services.cli.marked import checked
 from services.cli.records import records, records_url
 from services.cli.selecting import Wanted, filtered, named, the_wanted
 from shared.records.database import RecordsUnavailable
+from shared.records.exports.shapes import JSONL, Shape, curl_shape, har_shape, moonpalace_shape
 from shared.records.exports.whole import Whole
 from shared.records.marks import TAG, Category, Marks, marking
 from shared.records.queries import Filter, Records

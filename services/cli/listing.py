@@ -12,10 +12,10 @@ import msgspec
 
 from services.cli import options
 from services.cli.exporting.places import Folder
-from services.cli.exporting.shapes import moonpalace_shape
 from services.cli.records import records
 from services.cli.selecting import filtered, marked, the_filter
 from services.cli.terminal import Column, table, terminal_columns
+from shared.records.exports.shapes import moonpalace_shape
 from shared.records.exports.whole import Whole
 from shared.records.marks import Marks
 from shared.records.moments import local_time

@@ -17,6 +17,7 @@ COMMANDS = {
     "enforcer": "services.cli.services:enforcer",
     "sentinel": "services.cli.services:sentinel",
     "recorder": "services.cli.services:recorder",
+    "dashboard": "services.cli.services:dashboard",
     "provider-sim": "services.provider_sim.main:command",
     "list": "services.cli.listing:list_",
     "inspect": "services.cli.inspecting:inspect",

@@ -14,6 +14,8 @@ import structlog
 
 from services.cli.loading import load_or_exit
 from services.cli.state import running_url
+from services.dashboard.main import PREFIX, Page, listening
+from services.dashboard.main import dashboard as run_dashboard
 from services.enforcer.main import enforcer as run_enforcer
 from services.ingress.main import Listening
 from services.ingress.main import ingress as run_ingress
@@ -34,6 +36,7 @@ IN_ORDER = (
     "sentinel",
     "upstream",
     "normalizer",
+    "dashboard",
     "enforcer",
     "ingress",
 )  # they stop the other way round: nothing is cut off
@@ -98,6 +101,8 @@ class Running:
     """The services of this process."""
 
     listening: Listening | None = None
+    page: Page | None = None  # of the dashboard, which the ingress carries
+    page_url: str | None = None
     workers: list[Worker] = field(default_factory=list)
 
 
@@ -113,6 +118,8 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
             await bus.ensure_capture(settings.bus.capture.max_age_s, settings.bus.capture.max_bytes)
             await _enter(stack, name, bus, loaded, state)
             logger.debug(log.SERVICE_STARTED, service=name)
+        if state.page is not None:
+            state.page_url = await _page_url(stack, state.page, state.listening, settings)
         yield state
 
 
@@ -128,10 +135,22 @@ async def _enter(stack: AsyncExitStack, name: str, bus: NatsBus, loaded: Loaded,
         worker = await stack.enter_async_context(run_enforcer(bus, settings))
     elif name == "sentinel":
         worker = await stack.enter_async_context(run_sentinel(bus, settings))
+    elif name == "dashboard":
+        state.page = await stack.enter_async_context(run_dashboard(bus, loaded))
+        worker = state.page.worker
     else:
-        state.listening = await stack.enter_async_context(run_ingress(bus, settings, loaded.client_keys))
+        beside = {PREFIX: state.page.application} if state.page is not None else None
+        state.listening = await stack.enter_async_context(run_ingress(bus, settings, loaded.client_keys, beside=beside))
         worker = state.listening.worker
     state.workers.append(worker)
+
+
+async def _page_url(stack: AsyncExitStack, page: Page, carrier: Listening | None, settings: Settings) -> str:
+    """Where the dashboard is: beside the ingress of this process, or on its own port where there is none."""
+    if carrier is not None:
+        return f"{carrier.url}{PREFIX}"
+    mine = settings.dashboard
+    return await stack.enter_async_context(listening(page.application, mine.host, mine.port))
 
 
 async def until_ready(listening: Listening) -> list[str]:

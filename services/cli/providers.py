@@ -10,11 +10,11 @@ import msgspec
 
 from services.cli import options
 from services.cli.process import connect, run, settings_or_exit
-from services.upstream.board import BUCKET, share
+from services.upstream.board import share
 from shared.bus import Bus
 from shared.config import Loaded, Settings
 from shared.contracts import ProviderState, decode
-from shared.subjects import Subjects
+from shared.subjects import PROVIDERS_BUCKET, Subjects
 
 MESSAGE_CHARACTERS = 80  # of what a provider said, in the table
 
@@ -58,7 +58,7 @@ async def _print_providers(loaded: Loaded, as_json: bool) -> None:
 
 async def _states(bus: Bus, settings: Settings) -> list[ProviderState]:
     """Every provider's, closed where nothing else is known; then those of single models that are not closed."""
-    bucket = await bus.state(BUCKET)
+    bucket = await bus.state(PROVIDERS_BUCKET)
     known = [decode(ProviderState, data) for data in (await bucket.entries()).values()]
     whole = {state.provider: state for state in known if state.model is None}
     well = {name: ProviderState(provider=name, state="closed", worker="", at=0.0) for name in settings.providers}

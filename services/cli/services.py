@@ -44,7 +44,8 @@ async def _serve(loaded: Loaded, wish: Wish) -> None:
     name, watch = wish.name, Watch(wish.files())
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(running(loaded, [name]))
-        facts = {"url": services.listening.url} if services.listening else {}
+        url = services.listening.url if services.listening else services.page_url
+        facts = {"url": url} if url else {}
         port = loaded.settings.metrics
         if port.port is not None and services.listening is None:
             facts["metrics"] = await stack.enter_async_context(metrics_port(services.workers[0], port))
@@ -63,8 +64,9 @@ def _start(
     ingress: Mapping[str, Any] | None = None,
     parent: int | None = None,
     metrics_port: int | None = None,
+    dashboard: Mapping[str, Any] | None = None,
 ) -> None:
-    overrides = {"ingress": ingress or {}, "metrics": {"port": metrics_port}}
+    overrides = {"ingress": ingress or {}, "dashboard": dashboard or {}, "metrics": {"port": metrics_port}}
     wish = Wish(name=name, file=file, overrides=overrides, parent=parent)
     run(_serve, settings_or_exit(file, [name], overrides), wish)
 
@@ -112,6 +114,16 @@ def enforcer(file: str | None, parent: int | None, metrics_port: int | None) -> 
 def sentinel(file: str | None, parent: int | None, metrics_port: int | None) -> None:
     """A worker that looks for loops."""
     _start("sentinel", file, parent=parent, metrics_port=metrics_port)
+
+
+@click.command()
+@options.CONFIG
+@options.HOST
+@click.option("-p", "--port", type=click.IntRange(0, 65535), help="The port to listen on (default: 9989).")
+@options.METRICS_PORT
+def dashboard(file: str | None, host: str | None, port: int | None, metrics_port: int | None) -> None:
+    """The page for people, at http://127.0.0.1:9989; `up` has it on its own port."""
+    _start("dashboard", file, metrics_port=metrics_port, dashboard={"host": host, "port": port})
 
 
 @click.command()

@@ -152,7 +152,7 @@ async def _run(wish: Wish, orders: Orders, started: Callable[[], None]) -> None:
         await reloading.begin()
         await stack.enter_async_context(listening_to(orders, watch.run))
         started()
-        _say_ready(loaded, services.listening.url, url)
+        _say_ready(loaded, services.listening.url, services.page_url, url)
         if wish.demo:
             await demo.show(services.listening.url, settings)
         if not wish.once:
@@ -200,9 +200,10 @@ def _as_variables(overrides: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _say_ready(loaded: Loaded, url: str, nats_url: str) -> None:
+def _say_ready(loaded: Loaded, url: str, page_url: str | None, nats_url: str) -> None:
     settings = loaded.settings
     lines = [f"Moontide is ready: base_url={url}/v1"]
+    lines.append(f"  page     {page_url}")
     lines.append(f"  records  {scrub(settings.records[0].url)}   (moontide list, moontide inspect last)")
     lines.append("  watch    moontide tap")
     lines.append(f"  or       {nats_sub(settings, nats_url, f'{settings.bus.root}.req.>')}")

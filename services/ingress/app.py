@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
@@ -161,7 +161,8 @@ class Doors:
         self.now = now
         self._refusals = refusals
 
-    def application(self, max_body_bytes: int) -> web.Application:
+    def application(self, max_body_bytes: int, beside: Mapping[str, web.Application]) -> web.Application:
+        """`beside` are applications that share the address, by their paths; `/` leads to the first of them."""
         app = web.Application(client_max_size=max_body_bytes, middlewares=[self._refusals.middleware])
         router = app.router
         router.add_get("/healthz", self._to(lambda now: now.healthz))
@@ -176,6 +177,10 @@ class Doors:
         router.add_get("/v1/models", self._to(lambda now: now.models))
         router.add_get("/v1/models/{name:.+}", self._to(lambda now: now.model))
         router.add_route("*", "/v1/{path:.*}", self._to(lambda now: now.through))
+        for prefix, other in beside.items():
+            app.add_subapp(prefix, other)
+        if beside:
+            router.add_get("/", partial(_lead_to, next(iter(beside))))
         return app
 
     def _to(self, choose: Callable[[Ingress], Handler]) -> Handler:
@@ -187,6 +192,10 @@ class Doors:
 
 def _of_responses(choose: Callable[[ResponsesApi], Handler], now: Ingress) -> Handler:
     return choose(now.responses)
+
+
+async def _lead_to(path: str, _http: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound(path)
 
 
 def _leads_elsewhere(path: str) -> bool:

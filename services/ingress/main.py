@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -46,11 +46,15 @@ class Listening:
 
 @asynccontextmanager
 async def ingress(
-    bus: Bus, settings: Settings, client_keys: ClientKeys | None, tell: Tell | None = None
+    bus: Bus,
+    settings: Settings,
+    client_keys: ClientKeys | None,
+    tell: Tell | None = None,
+    beside: Mapping[str, web.Application] | None = None,
 ) -> AsyncIterator[Listening]:
     """Answers HTTP while the block lasts; exchanges in hand are finished on the way out.
 
-    `tell` hears each exchange's account; without it, stderr does.
+    `tell` hears each exchange's account; without it, stderr does. `beside` are applications that share its address.
     """
     capacity = settings.ingress.max_in_flight
     identity = Identity(service="ingress", instance=new_instance("ingress"), capacity=capacity, is_scraped=True)
@@ -79,7 +83,7 @@ async def ingress(
 
     worker.on_settings(prepare)
     runner = web.AppRunner(
-        doors.application(settings.ingress.max_body_bytes),
+        doors.application(settings.ingress.max_body_bytes, beside or {}),
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=settings.ingress.keepalive_s,

@@ -25,10 +25,9 @@ from services.upstream.rules.verdicts import Judgement, Verdict
 from shared.bus import Bus, BusUnavailable
 from shared.config import Provider, Target
 from shared.contracts import Fault, ProviderState, decode, encode
-from shared.subjects import Subjects
+from shared.subjects import PROVIDERS_BUCKET, Subjects
 from shared.worker import Worker
 
-BUCKET = "providers"
 MOST_MODELS = 1024  # missing ones that are remembered
 STATES = ("closed", "half_open", "open", "shut")  # as figures, from 0
 AGAIN_AFTER_S = 1.0  # a watch that the bus broke off
@@ -177,7 +176,7 @@ class Board:
         """Takes over what other workers find, and what was found before, for as long as it runs."""
         while True:
             try:
-                bucket = await self._worker.bus.state(BUCKET)
+                bucket = await self._worker.bus.state(PROVIDERS_BUCKET)
                 async with aclosing(cast("Any", bucket.watch())) as changes:
                     async for _key, data in changes:
                         self._hear(data)
@@ -189,7 +188,7 @@ class Board:
         try:
             state = decode(ProviderState, data)
         except msgspec.DecodeError as error:
-            log.warning("worker.poison", subject=BUCKET, error=str(error))
+            log.warning("worker.poison", subject=PROVIDERS_BUCKET, error=str(error))
             return
         if state.worker != self._worker.instance:
             known = self.circuit(state.provider, state.model)
@@ -213,7 +212,7 @@ _SEVERITY = [Standing.READY, Standing.BUSY, Standing.OPEN, Standing.SHUT]
 async def share(bus: Bus, subjects: Subjects, state: ProviderState) -> None:
     try:
         await bus.publish(subjects.provider_state(state.provider), encode(state))
-        await (await bus.state(BUCKET)).put(state_key(state), encode(state))
+        await (await bus.state(PROVIDERS_BUCKET)).put(state_key(state), encode(state))
     except BusUnavailable as error:
         log.warning("circuit.not_shared", provider=state.provider, error=str(error))
 

@@ -38,6 +38,7 @@ class Loaded:
     settings: Settings
     secrets: Secrets
     client_keys: ClientKeys | None  # None: clients are not asked for a key, or nobody here asks them
+    dashboard_keys: ClientKeys | None  # likewise, of the dashboard
     layer: Layer  # the effective values as a tree, with the origin of each
     file: str | None  # the configuration file, as it was named
 
@@ -130,11 +131,13 @@ def _checked(
         if not findings.covers(path):
             findings.add(path, what)
     secrets = resolved(values, services, environ, findings)
-    keys, more = _client_keys(settings, secrets)
-    problems = [*problems, *_located(findings, layer), *more]
+    asks_clients = services is None or "ingress" in services
+    keys, more = _keys(settings.ingress.keys if asks_clients else None, secrets)
+    opening, others = _keys(settings.dashboard.keys or settings.ingress.keys, secrets)
+    problems = [*problems, *_located(findings, layer), *more, *(one for one in others if one not in more)]
     if problems:
         raise ConfigError(sorted(problems, key=_place))
-    return Loaded(settings, secrets, keys, layer, name)
+    return Loaded(settings, secrets, keys, opening, layer, name)
 
 
 def _located(findings: Findings, layer: Layer) -> Iterator[Problem]:
@@ -167,8 +170,7 @@ def _sqlite_url(url: str, environ: Mapping[str, str]) -> str:
     return f"sqlite:///{expanded(path, environ)}" if path.startswith("~/") and path != url else url
 
 
-def _client_keys(settings: Settings, secrets: Secrets) -> tuple[ClientKeys | None, list[Problem]]:
-    reference = settings.ingress.keys
+def _keys(reference: str | None, secrets: Secrets) -> tuple[ClientKeys | None, list[Problem]]:
     if reference is None or reference not in secrets:
         return None, []
     try:

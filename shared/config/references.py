@@ -18,13 +18,14 @@ LONGEST_PATH = 4096  # characters; anything longer is the key itself
 RECORDS = "records"  # no service: whoever reads the records
 NEEDED_BY: tuple[tuple[Path, frozenset[str] | None], ...] = (  # None = every service
     (("bus", "credentials"), None),
-    (("ingress", "keys"), frozenset({"ingress"})),
+    (("ingress", "keys"), frozenset({"ingress", "dashboard"})),
+    (("dashboard", "keys"), frozenset({"dashboard"})),
     (("upstream", "seal_key"), frozenset({"upstream"})),
     (("providers", "*", "api_key"), frozenset({"upstream"})),
     (("providers", "*", "credentials"), frozenset({"upstream"})),
     (("alerts", "*", "url"), frozenset({"upstream", "recorder"})),
-    (("records", "*", "url"), frozenset({"recorder", RECORDS})),
-    (("records", "*", "password"), frozenset({"recorder", RECORDS})),
+    (("records", "*", "url"), frozenset({"recorder", "dashboard", RECORDS})),
+    (("records", "*", "password"), frozenset({"recorder", "dashboard", RECORDS})),
     (("records", "*", "secret"), frozenset({"recorder"})),
     (("providers", "*", "headers", "*"), frozenset({"upstream"})),
 )

@@ -33,6 +33,8 @@ NEEDS_RESTART: tuple[Path, ...] = (
     ("ingress", "max_body_bytes"),
     ("ingress", "max_header_bytes"),
     ("ingress", "keepalive_s"),
+    ("dashboard", "host"),
+    ("dashboard", "port"),
     ("upstream", "seal_key"),
     ("log",),
     ("metrics",),

@@ -21,6 +21,7 @@ from shared.secrets import is_reference, is_secret_name
 ROOT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 NAME = re.compile(r"[A-Za-z0-9_-]+")  # a provider's name is a token of a subject
 FINISH_REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
+HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
 TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,47}")  # `moontide_` and a number still fit before and behind it
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 BUS_SCHEMES = ("nats", "tls", "ws", "wss")
@@ -34,6 +35,7 @@ def broken_rules(settings: Settings, known: Findings) -> Iterator[Finding]:
     yield from sink_rules(settings.records)
     yield from recorder_rules(settings.recorder)
     yield from _ingress(settings)
+    yield from _dashboard(settings)
     if not settings.providers:
         yield ("providers",), "at least one is needed"
     for name, provider in settings.providers.items():
@@ -69,6 +71,22 @@ def _ingress(settings: Settings) -> Iterator[Finding]:
             f"{host} can be reached from other machines, so clients must have keys: "
             "set ingress.keys (keys: file:/run/secrets/client-keys.yaml), or host to 127.0.0.1",
         )
+
+
+def _dashboard(settings: Settings) -> Iterator[Finding]:
+    """Whoever reaches it reads every exchange."""
+    host = settings.dashboard.host
+    if not host:
+        yield ("dashboard", "host"), "has no value; 127.0.0.1 for this machine, 0.0.0.0 for others too"
+    elif settings.dashboard.keys is None and settings.ingress.keys is None and not is_loopback(host):
+        yield (
+            ("dashboard", "host"),
+            f"{host} can be reached from other machines, so whoever looks must have a key: "
+            "set dashboard.keys (keys: file:/run/secrets/operator-keys.yaml), or host to 127.0.0.1",
+        )
+    for at, name in enumerate(settings.dashboard.hosts):
+        if not HOST_NAME.fullmatch(name):
+            yield ("dashboard", "hosts", at), "a host's name, without a scheme and a port: moontide.example"
 
 
 def _provider(path: Path, provider: Provider, known: Findings) -> Iterator[Finding]:

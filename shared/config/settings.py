@@ -92,6 +92,15 @@ class Ingress(Section, frozen=True, kw_only=True):
     drain_s: Seconds = 30.0
 
 
+class Dashboard(Section, frozen=True, kw_only=True):
+    """The page for people. In `moontide up` it is on the ingress's address, and host and port don't matter."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9989
+    keys: SecretRef | None = None  # a file of keys that open it; None = those of the ingress, if it has any
+    hosts: tuple[str, ...] = ()  # further names that it is asked for by; addresses and localhost always are
+
+
 class Upstream(Section, frozen=True, kw_only=True):
     """A worker that calls providers."""
 
@@ -254,6 +263,7 @@ class Settings(Section, frozen=True, kw_only=True):
     bus: Bus = Bus()
     records: tuple[Sink, ...] = ()
     ingress: Ingress = Ingress()
+    dashboard: Dashboard = Dashboard()
     upstream: Upstream = Upstream()
     normalizer: Normalizer = Normalizer()
     enforcer: Enforcer = Enforcer()

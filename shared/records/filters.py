@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, false, func, or_, select
@@ -42,7 +43,8 @@ class Filter:
     errors: bool = False
     since: float | None = None  # Unix seconds
     until: float | None = None
-    below: int | None = None  # numbers lower than this one: where a batch before it ended
+    number_from: int | None = None  # the lowest number, and the one above the highest: a page of a long list
+    number_below: int | None = None
     offers_tools: Literal["yes", "unknown"] | None = None  # unknown: it was recorded when nobody counted them
     predicate: Predicate | None = None
 
@@ -73,20 +75,24 @@ class Filter:
             yield self.predicate.where
 
     def _bounds(self) -> Iterator[ColumnElement[bool]]:
-        columns = EXCHANGES.c
-        if self.since is not None:
-            yield columns.at >= self.since
-        if self.until is not None:
-            yield columns.at < self.until
-        if self.below is not None:
-            yield columns.number < self.below
+        for column, first, end in (("at", self.since, self.until), ("number", self.number_from, self.number_below)):
+            if first is not None:
+                yield EXCHANGES.c[column] >= first
+            if end is not None:
+                yield EXCHANGES.c[column] < end
 
 
-def scan(connection: Connection, which: Filter, columns: Sequence[ColumnElement[Any]]) -> Iterator[Sequence[Any]]:
+def scan(
+    connection: Connection, which: Filter, columns: Sequence[ColumnElement[Any]], limit: int | None = None
+) -> Iterator[Sequence[Any]]:
     """These columns of every exchange that is meant, the newest first; what SQL can't say is looked up in bodies."""
     query = _selecting(columns, which.predicate).where(*which.conditions(connection.dialect.name))
-    with connection.execute(query.order_by(EXCHANGES.c.number.desc())) as found:
-        yield from found if which.predicate is None else _fitting(found, len(columns), which.predicate)
+    query = query.order_by(EXCHANGES.c.number.desc())
+    if which.predicate is None or which.predicate.fits is None:
+        query = query.limit(limit)
+    with connection.execute(query) as found:
+        fitting = found if which.predicate is None else _fitting(found, len(columns), which.predicate)
+        yield from islice(fitting, limit)
 
 
 def _fitting(found: Iterable[Sequence[Any]], own: int, predicate: Predicate) -> Iterator[Sequence[Any]]:

@@ -63,10 +63,10 @@ class Records:
             query = select(EXCHANGES).where(EXCHANGES.c.number.in_(some))
             yield from self._rows(query.order_by(EXCHANGES.c.number.desc()))
 
-    def columns(self, which: Filter, *columns: ColumnElement[Any]) -> Iterator[Sequence[Any]]:
-        """These columns of every exchange that is meant, the newest first."""
+    def columns(self, which: Filter, *columns: ColumnElement[Any], limit: int | None = None) -> Iterator[Sequence[Any]]:
+        """These columns of the exchanges that are meant, the newest first; of all of them without a limit."""
         with unavailable():
-            yield from scan(self._connection, which, columns)
+            yield from scan(self._connection, which, columns, limit)
 
     def select(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
         """The rows of a question that has no method of its own."""

@@ -22,6 +22,7 @@ PERCENTILES = (50, 95, 99)
 ANSWERED = ("complete", "stopped")  # outcomes of a call whose answer came to its end
 OFFERS_TOOLS = "request_body.tools.0 != null"
 IDS_AT_ONCE = 500
+NOT_FOUND = 404
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -52,6 +53,7 @@ class Sums:
 
     exchanges: int = 0
     errors: int = 0
+    not_found: int = 0  # those that the client got a 404 for: of a path, or of a model that nobody serves
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
@@ -70,6 +72,7 @@ class Sums:
     def take(self, row: Mapping[str, Any]) -> None:
         self.exchanges += 1
         self.errors += bool(row["failed"])
+        self.not_found += row["status"] == NOT_FOUND
         self.repaired += row["repairs"] is not None
         for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"):
             setattr(self, name, getattr(self, name) + (row[name] or 0))
@@ -167,7 +170,7 @@ def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
 
 def _columns() -> dict[str, ColumnElement[Any]]:
     """What is summed, by name."""
-    plain = ("at", "model", "provider", "client", "cost_usd", "first_byte_s", "latency_s", "repairs")
+    plain = ("at", "model", "provider", "client", "status", "cost_usd", "first_byte_s", "latency_s", "repairs")
     tokens = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
     of_it = TOOL_CALLS.c.exchange_id == EXCHANGES.c.id
     calls = select(func.count()).select_from(TOOL_CALLS).where(of_it)

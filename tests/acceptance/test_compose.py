@@ -28,7 +28,10 @@ CLIENT_KEY = "mt-0123456789abcdef"
 BUILD_S = 600
 UP_S = 180
 READY_S = 30
-WORKERS = {"ingress": 1, "upstream": 1, "normalizer": NORMALIZERS, "enforcer": 1, "sentinel": 1, "recorder": 1}
+WORKERS = {
+    **{"ingress": 1, "upstream": 1, "normalizer": NORMALIZERS, "enforcer": 1},
+    **{"sentinel": 1, "recorder": 1, "dashboard": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "MOONTIDE_CLIENT_KEYS_FILE": str(keys),
         "NATS_PASSWORD": "12e4",  # which NATS would take for a number
         "INGRESS_PORT": "0",
+        "DASHBOARD_PORT": "0",
     }
     stack = Stack(project, environ)
     try:

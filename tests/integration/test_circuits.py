@@ -14,8 +14,9 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from services.cli.providers import providers as providers_command
-from services.upstream.board import BUCKET, share
+from services.upstream.board import share
 from shared.contracts import ProviderState, decode
+from shared.subjects import PROVIDERS_BUCKET
 from tests.fixtures.pipeline import PATIENCE_S, Pipeline, pipeline, providers, received, simulators, targets
 
 pytestmark = pytest.mark.backend
@@ -32,7 +33,7 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def state_of(running: Pipeline, name: str) -> ProviderState | None:
-    data = await (await running.bus.state(BUCKET)).get(name)
+    data = await (await running.bus.state(PROVIDERS_BUCKET)).get(name)
     return decode(ProviderState, data) if data else None
 
 

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from services.upstream.board import BUCKET
 from shared.contracts import ProviderState, decode
+from shared.subjects import PROVIDERS_BUCKET
 from tests.fixtures.pipeline import PATIENCE_S, Pipeline, pipeline, providers, received, simulators, targets
 
 pytestmark = pytest.mark.backend
@@ -26,7 +26,7 @@ AT_ONCE = 40
 
 
 async def state_of(running: Pipeline, name: str) -> ProviderState | None:
-    data = await (await running.bus.state(BUCKET)).get(name)
+    data = await (await running.bus.state(PROVIDERS_BUCKET)).get(name)
     return decode(ProviderState, data) if data else None
 
 

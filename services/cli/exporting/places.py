@@ -12,10 +12,10 @@ from typing import Protocol
 import click
 import msgspec
 
-from services.cli.exporting.shapes import Shape
 from services.cli.private_files import private_file
 from services.cli.terminal import block
 from shared.records.exports.moonpalace import file_name
+from shared.records.exports.shapes import Shape
 from shared.records.exports.training import LeftOut
 from shared.records.exports.whole import Whole
 from shared.records.queries import NotFound

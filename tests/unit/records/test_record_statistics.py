@@ -13,6 +13,7 @@ from shared.records.statistics import Quality, Sums, Times, share
 
 ROW: dict[str, Any] = {
     "failed": 0,
+    "status": 200,
     "repairs": None,
     "prompt_tokens": 10,
     "completion_tokens": 5,
@@ -41,6 +42,12 @@ def test_counts_and_tokens_are_added_up() -> None:
 
     assert (told["exchanges"], told["errors"], told["repaired"], told["good"], told["bad"]) == (3, 1, 1, 1, 1)
     assert (told["prompt_tokens"], told["cached_tokens"], told["reasoning_tokens"]) == (30, 3, 3)
+
+
+def test_what_nobody_serves_is_counted_apart_from_other_errors() -> None:
+    told = sums({"status": 404, "failed": 1}, {"status": 500, "failed": 1}, {"status": None})
+
+    assert (told["not_found"], told["errors"]) == (1, 2)
 
 
 def test_an_unknown_price_is_not_taken_for_nothing() -> None:
