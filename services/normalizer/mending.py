@@ -36,6 +36,7 @@ class Mending:
         self._stitch = Stitch()
         self._stream: StreamRepair | None = None
         self._repairs: dict[str, int] = {}
+        self._finish_reason: str | None = None  # of a plain completion that was repaired
         self._plain: bytearray | None = None  # the body of a plain completion; None = bytes pass as they are
         self._mute = False  # the call that should go on was refused: its words are no part of the answer
 
@@ -100,6 +101,8 @@ class Mending:
         if end.outcome != "complete":
             return bytes(self._plain)
         body, self._repairs = repair_completion(bytes(self._plain), self._facts, self._job.repair)
+        if self._repairs:
+            self._finish_reason = _first_finish_reason(body)
         return body
 
     def _ending(self, stream: StreamRepair, end: End) -> bytes:
@@ -136,6 +139,12 @@ class Mending:
         self._spent = added(self._spent, end.usage)
         self._stitch.go_on(end.usage)
 
+    def _reason(self, is_whole: bool) -> str | None:
+        """What the client is told, where that can be other than what the provider said."""
+        if self._stream is None:
+            return self._finish_reason
+        return self._stream.finish_reason if is_whole else None
+
     def _whole(self, end: End) -> End:
         """The end of the normal leg, for all calls that it is made of."""
         first, stream = self._first_end, self._stream
@@ -145,7 +154,7 @@ class Mending:
             self._leg,
             outcome,
             usage=self._usage(end),
-            finish_reason=(stream.finish_reason if stream is not None and whole else None) or end.finish_reason,
+            finish_reason=self._reason(whole) or end.finish_reason,
             completion_id=(first and first.completion_id) or end.completion_id,
             done_seen=end.done_seen or (stream is not None and whole and self._says_done(end)),
             error_sent=end.error_sent and not self._mute,
@@ -157,3 +166,18 @@ class Mending:
             calls=self._calls,
             last_call=self._last_call,
         )
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+
+
+def _first_finish_reason(completion: bytes) -> str | None:
+    try:
+        return next((one.finish_reason for one in msgspec.json.decode(completion, type=_Completion).choices), None)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

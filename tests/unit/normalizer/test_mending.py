@@ -201,3 +201,12 @@ async def test_the_words_of_a_call_that_was_refused_to_go_on_are_no_part_of_the_
     assert assembled(legs["c1"].data)[0]["content"] == "Hel"
     assert b"busy" not in legs["c1"].data
     assert (legs["c1"].end.outcome, legs["c1"].end.error_sent) == ("broken", False)
+
+
+async def test_the_end_of_a_repaired_plain_answer_has_the_reason_that_the_client_was_told() -> None:
+    body = completion({"role": "assistant", "content": CALL}, "stop")
+
+    legs, _ = await mended([call(PLAIN, body, ended(finish_reason="stop"))])
+
+    assert json.loads(legs["c1"].data)["choices"][0]["finish_reason"] == "tool_calls"
+    assert legs["c1"].end.finish_reason == "tool_calls"
