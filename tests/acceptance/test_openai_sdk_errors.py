@@ -129,7 +129,7 @@ def test_a_body_over_the_limit_is_413(moontide: Installation) -> None:
     assert "ingress.max_body_bytes" in raised.value.message
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/chat/completions", "/metrics-of-mine"])
+@pytest.mark.parametrize("path", ["/v2/chat/completions", "/metrics-of-mine"])
 def test_an_unknown_path_says_where_the_api_is(moontide: Installation, path: str) -> None:
     got = ask(f"{moontide.url}{path}")
 
