@@ -47,10 +47,19 @@ def test_a_call_is_found_whichever_of_its_markers_are_there(text: str) -> None:
         ("|", "｜"),
         ("|", " | "),
         ("|>", "|\n>"),
+        ("|>", "\r|>"),
+        ("<|", "<\t|\r\n"),
+        ("|>", "\u00a0>"),
     ],
 )
 def test_a_marker_is_known_in_every_spelling(given: str, written: str) -> None:
     assert said(f"{SECTION}{CALL}{OVER}".replace(given, written)) == ("", "", [LS])
+
+
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+@pytest.mark.parametrize("space", ["\r", "\t", "\r\n", "\u00a0"])
+def test_a_marker_with_any_white_space_in_it_leaves_nothing(space: str, field: str) -> None:
+    assert said(f"<|tool_call_begin{space}|>{SECTION}{CALL}{OVER}", field=field) == ("", "", [LS])
 
 
 @pytest.mark.parametrize("head", ["bash:0", "bash", "functions.bash", "functions.bash : 0", "call functions.bash:0"])

@@ -6,7 +6,7 @@
 
 Accepted as well: no section, a section or a call without its end, a call without its begin (the id stands in
 front of the argument marker), without its argument marker, singular spellings, `tool_arguments_begin` (the K2
-paper), markers without pipes or with spaces, and calls next to each other.
+paper), markers without pipes or with white space in them, and calls next to each other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KINDS = {
     "tool_call_arguments_end": "stray",
 }
 _PREFIXES = frozenset(kind[:n] for kind in _KINDS for n in range(len(kind) + 1))
-_SPACE = r"[ \n]{0,2}"
+_SPACE = r"\s{0,2}"  # a line may end in `\r\n`
 _PIPE = f"{_SPACE}[|｜]?{_SPACE}"
 _MARKER = re.compile(f"<{_PIPE}(?P<kind>{'|'.join(sorted(_KINDS, key=len, reverse=True))}){_PIPE}>")
 _BEGINNING = re.compile(f"<{_PIPE}(?P<kind>[a-z_]*){_PIPE}")
