@@ -18,7 +18,7 @@ from tests.fixtures.gateway import Gateway, Setting, gateway
 from tests.fixtures.workspace import purge_capture
 
 Json = dict[str, Any]
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 TOOL: Json = {"type": "function", "name": "run_shell", "parameters": {"type": "object"}}
 LARGE = "x" * 3_000_000  # more than a message takes
 

@@ -22,7 +22,7 @@ from shared.worker import Identity, Worker
 from tests.fixtures.exchanges import Script
 from tests.fixtures.pages import SERVICES, ask, up
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")  # a stream that a test leaves
 

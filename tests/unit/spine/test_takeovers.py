@@ -21,7 +21,7 @@ from shared.takeovers import MOST_TAKEOVERS
 from shared.worker import Craft, Identity, Worker
 from tests.fixtures.spine import END, HEAD, SUBJECTS, a_job, memory
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 TEXT = [b"one ", b"two ", b"three ", b"four"]
 
 
