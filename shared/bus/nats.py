@@ -35,6 +35,7 @@ CLAIM_CHUNK_BYTES = 512 * 1024
 FEED_ACK_WAIT_S = 60.0  # an unacknowledged batch comes again after this
 FEED_ACK_PENDING = 100_000  # messages on their way to a feed's readers
 API_TIMEOUT_S = 5.0
+CLOSE_WITHIN_S = 2.0
 HISTORY_TIMEOUT_S = 5.0
 FOLLOW_ATTEMPTS = 10
 FOLLOW_PAUSE_S = 0.1
@@ -319,7 +320,8 @@ class NatsBus:
     async def close(self) -> None:
         self._closing = True
         # with the server gone nats-py raises TypeError, or RuntimeError where uvloop has closed its socket
-        with suppress(nats.errors.Error, TypeError, RuntimeError, OSError):
+        # and may wait for ever for a socket that has closed itself
+        with suppress(nats.errors.Error, TypeError, RuntimeError, OSError), anyio.move_on_after(CLOSE_WITHIN_S):
             await self._nc.close()
 
 
