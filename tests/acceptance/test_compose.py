@@ -184,7 +184,7 @@ def test_provider_keys_and_client_keys_are_only_where_they_are_needed(stack: Sta
         environ = " ".join(container["Config"]["Env"])
         mounts = {mount["Destination"] for mount in container["Mounts"]}
         assert ("SIM_API_KEY" in environ) == (service == "upstream"), service
-        assert ("/run/secrets/client-keys" in mounts) == (service == "ingress"), service
+        assert ("/run/secrets/client-keys" in mounts) == (service in ("ingress", "dashboard")), service
         assert CLIENT_KEY not in environ, service
 
 
