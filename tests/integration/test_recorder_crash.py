@@ -28,7 +28,7 @@ from tests.fixtures.databases import new_url
 from tests.fixtures.exchanges import PLAIN, Script, plain, streamed
 from tests.fixtures.recording import Rows, rows
 
-EXCHANGES = int(os.environ.get("CRASH_EXCHANGES", "2000"))
+EXCHANGES = int(os.environ.get("CRASH_EXCHANGES", "1000"))
 TRAFFIC_S = 8.0  # how long exchanges go on
 AT_ONCE = 40  # exchanges that run side by side
 KILLS_AT_LEAST = 5
