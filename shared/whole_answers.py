@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from shared.sse import event
+from shared import sse
 
 Json = dict[str, Any]
-DONE = event(b"[DONE]")
+DONE = sse.event(b"[DONE]")
 
 decode_object = msgspec.json.Decoder(Json).decode
 
@@ -25,12 +25,12 @@ def as_stream(body: bytes) -> bytes:
     choices = objects(completion.get("choices"))
     top = {name: value for name, value in completion.items() if name not in ("choices", "usage")}
     top["object"] = "chat.completion.chunk"
-    events = [_event({**top, "choices": [_first_chunk(choice)]}) for choice in choices]
+    events = [event({**top, "choices": [_first_chunk(choice)]}) for choice in choices]
     for choice in choices:
         last = {"index": choice.get("index", 0), "delta": {}, "finish_reason": choice.get("finish_reason")}
-        events.append(_event({**top, "choices": [last]}))
+        events.append(event({**top, "choices": [last]}))
     if completion.get("usage"):
-        events.append(_event({**top, "choices": [], "usage": completion["usage"]}))
+        events.append(event({**top, "choices": [], "usage": completion["usage"]}))
     return b"".join(events) + DONE
 
 
@@ -42,5 +42,5 @@ def _first_chunk(choice: Json) -> Json:
     return first | ({"logprobs": choice["logprobs"]} if choice.get("logprobs") else {})
 
 
-def _event(value: Json) -> bytes:
-    return event(msgspec.json.encode(value))
+def event(value: Json) -> bytes:
+    return sse.event(msgspec.json.encode(value))

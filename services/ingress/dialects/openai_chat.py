@@ -9,9 +9,9 @@ import msgspec
 
 from services.ingress.dialects.base import NOTHING, AnswerCodec, Asked, Refusal
 from services.ingress.dialects.faults import bad_json, invalid
-from services.ingress.rules.events import DONE, event
 from shared.contracts import End, Fault
 from shared.errors import Refused
+from shared.whole_answers import DONE, event
 from shared.whole_events import WholeEvents
 
 NULL = msgspec.Raw(b"null")

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.rules.events import DONE, event
 from shared.assembly import Assembly
-from shared.whole_answers import as_stream
+from shared.whole_answers import DONE, as_stream, event
 
 Json = dict[str, Any]
 TOP = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "kimi"}

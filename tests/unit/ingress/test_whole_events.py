@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.rules.events import event
 from shared.sse import SseParser
+from shared.whole_answers import event
 from shared.whole_events import BOUNDARIES, WholeEvents
 
 lines = st.binary(min_size=1, max_size=12).map(lambda text: b"data: " + text.translate(None, b"\r\n"))
