@@ -85,4 +85,6 @@ def _title(header: str) -> str:
 
 def printable(text: str) -> str:
     """Text from outside on a terminal: control characters show as escapes."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
