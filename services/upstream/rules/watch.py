@@ -155,7 +155,7 @@ class StreamWatch:
 
     def _read(self, lines: bytes) -> None:
         for line in lines.splitlines():
-            if line.startswith(b"data:"):
+            if line.startswith(b"data:") and (self.facts.completion_id is None or TELLING.search(line)):
                 value = line[5:].strip()
                 if value == b"[DONE]":
                     self.facts.done_seen = True

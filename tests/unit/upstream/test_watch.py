@@ -59,6 +59,12 @@ def test_a_stream_tells_its_id_its_end_and_its_usage() -> None:
     )
 
 
+def test_events_that_come_together_tell_no_more_than_those_that_come_alone() -> None:
+    events = [data(choice(content="Hello")), data({"error": 7}), data(choice("stop"))]
+
+    assert told(seen(*events)) == told(seen(b"".join(events))) == ("c1", "stop", None, None, False, True)
+
+
 def test_a_stream_that_only_stops_is_not_whole() -> None:
     assert seen(data(choice(content="Hello"))).is_whole is False
 
