@@ -28,14 +28,25 @@ class Sentinel:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._watches = Watches()
+        self._hears_frames = False
 
     async def listen(self) -> None:
-        """All frames, through one subscription; before the first watch is taken, so that no frame is missed."""
+        """Takes watches from here on."""
         worker = self._worker
-        await worker.bus.subscribe(worker.subjects.frames_of(LEG), self._on_frame)
-        await worker.bus.subscribe(worker.subjects.dones, self._on_done)
         worker.start_soon(worker.take, "watch", self._on_watch)
         worker.start_soon(self._look_after)
+
+    async def _hear_frames(self) -> None:
+        """All frames, through one subscription, from the first watch on: where nothing is watched they don't matter.
+
+        The watch was published before its job was offered, so that no frame has passed yet.
+        """
+        if not self._hears_frames:
+            bus, subjects = self._worker.bus, self._worker.subjects
+            await bus.subscribe(subjects.dones, self._on_done)
+            await bus.subscribe(subjects.frames_of(LEG), self._on_frame)
+            self._hears_frames = True
+            await bus.flush()
 
     async def _on_watch(self, message: Delivery) -> None:
         try:
@@ -43,6 +54,7 @@ class Sentinel:
         except msgspec.DecodeError as error:
             log.warning("worker.poison", subject=message.subject, error=str(error))
             return
+        await self._hear_frames()
         if self._worker.has_room and self._watches.begin(watch, time.monotonic()):
             self._worker.began()
 
