@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import anyio
+import anyio.lowlevel
 import msgspec
 
 from services.normalizer import RequestFacts, StreamRepair, repair_completion
+from services.normalizer.rules.slices import SLICE_BYTES, slices
 from services.normalizer.stitch import Stitch
 from shared.contracts import End, Head, Job, Usage, decode
 from shared.course import Course
@@ -49,7 +52,7 @@ class Mending:
 
     async def _take(self, frame: Frame, pieces: list[bytes]) -> None:
         if frame.kind == "data":
-            pieces.append(self._repaired(frame.data))
+            await self._data(frame.data, pieces)
         elif frame.kind == "head":
             await self._head(decode(Head, frame.data))
         else:
@@ -58,6 +61,18 @@ class Mending:
             await self._send([*pieces, last])
             pieces.clear()
             await self._end(end)
+
+    async def _data(self, data: bytes, pieces: list[bytes]) -> None:
+        """Between two slices everybody else has a turn; what comes out first does not wait for the others."""
+        if self._stream is None or len(data) <= SLICE_BYTES:
+            pieces.append(self._repaired(data))
+            return
+        for part in slices(data, is_beginning=not self._leg.frames):
+            pieces.append(self._repaired(part))
+            if not self._leg.frames:
+                await self._send(pieces)
+                pieces.clear()
+            await anyio.lowlevel.checkpoint()
 
     async def _send(self, pieces: list[bytes]) -> None:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)

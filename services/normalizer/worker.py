@@ -19,8 +19,8 @@ class Normalizer:
         self.worker: Worker
 
     async def handle(self, job: Job, leg: LegWriter) -> None:
-        facts = facts_of(await get_body(self.worker.bus, job.request.body))
         with self.worker.following(job, "raw") as course:
             asked = msgspec.structs.replace(job, to=self.worker.instance, stitched=job.streamed)
             await self.worker.offer("upstream", asked, course)
+            facts = facts_of(await get_body(self.worker.bus, job.request.body))  # while the provider is being called
             await Mending(self.worker, job, facts, leg).run(course)

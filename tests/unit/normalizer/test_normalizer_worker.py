@@ -132,3 +132,38 @@ async def test_new_settings_change_how_much_it_takes(tmp_path: Path) -> None:
             commit()
 
         assert stages.worker.identity.capacity == 3
+
+
+WORDS = [{"content": f"word {n} "} for n in range(200)]
+
+
+async def all_at_once(job: Job, leg: LegWriter) -> None:
+    await leg.head(Head(status=200, worker="up-1", at=1.0, content_type="text/event-stream"))
+    await leg.data(stream_of(WORDS, "stop"))
+    await leg.end(End(outcome="complete", worker="up-1", at=2.0))
+
+
+async def test_the_beginning_of_an_answer_that_comes_all_at_once_goes_ahead_of_the_rest() -> None:
+    async with between(all_at_once) as stages:
+        await stages.ask(NO_TOOLS)
+        beginning, rest = await stages.said("data")
+
+    assert 0 < len(beginning) < len(rest) / 10
+    assert assembled(beginning + rest) == assembled(stream_of(WORDS, "stop"))
+
+
+async def test_an_answer_in_many_slices_leaves_turns_to_everybody_else() -> None:
+    turns: list[int] = []
+
+    async def while_it_is_repaired(stages: Stages) -> None:
+        while await stages.said("head") and not await stages.said("end"):
+            turns.append(len(turns))
+            await anyio.lowlevel.checkpoint()
+
+    async with between(all_at_once) as stages, anyio.create_task_group() as tasks:
+        tasks.start_soon(stages.ask, NO_TOOLS)
+        while not await stages.said("head"):
+            await anyio.lowlevel.checkpoint()
+        tasks.start_soon(while_it_is_repaired, stages)
+
+    assert len(turns) > 5
