@@ -201,11 +201,13 @@ class Worker:
     def began(self) -> None:
         """One more job or request in hand."""
         self.in_flight += 1
-        self._change()
+        if not self.has_room:
+            self._change()
 
     def finished(self) -> None:
         self.in_flight -= 1
-        self._change()
+        if self._draining or self._membership is None:
+            self._change()
 
     def _change(self) -> None:
         if self._changed is not None:
@@ -324,17 +326,31 @@ class Worker:
             fault = Fault(status=500, code="unreadable_job", message=f"A worker could not read its job: {error}")
             await self.bus.publish(message.reply, encode(Accepted(worker=self.instance, fault=fault)))
             return
+        if self._resuming.take(job):
+            self.began()
+            self.start_soon(self._run, job, message.reply)
+        else:  # an acceptance that came too late is asked for again
+            await self._accept(job, message.reply)
+
+    async def _accept(self, job: Job, reply: str) -> bool:
+        """Tells whoever offers the job that we have it; whether that went out."""
         try:
-            await self.bus.publish(message.reply, encode(Accepted(worker=self.instance)))
+            await self.bus.publish(reply, encode(Accepted(worker=self.instance)))
         except BusUnavailable as error:
             log.warning("worker.acceptance_lost", request=job.id, error=str(error))
-            return
-        if self._resuming.take(job):  # else an acceptance that came too late was asked for again
-            self.began()
-            self.start_soon(self._run, job)
+            return False
+        return True
 
-    async def _run(self, job: Job) -> None:
-        """One job, from acceptance to the end of its leg."""
+    async def _run(self, job: Job, reply: str) -> None:
+        """One job, from acceptance to the end of its leg; what it publishes first leaves with the acceptance."""
+        try:
+            if await self._accept(job, reply):
+                await self._answer(job)
+        finally:
+            self._resuming.let_go(job)
+            self.finished()
+
+    async def _answer(self, job: Job) -> None:
         assert self.craft is not None  # noqa: S101 - only a worker with a craft is offered jobs
         leg = self._leg_of(self.craft, job)
         fault: Fault | None = None
@@ -342,11 +358,9 @@ class Worker:
             try:
                 fault = await self._work(self.craft, job, leg)
             finally:
-                with anyio.CancelScope(shield=True):
-                    if not leg.ended:
+                if not leg.ended:
+                    with anyio.CancelScope(shield=True):
                         await self._end_for_handler(leg, fault)
-                    self._resuming.let_go(job)
-                    self.finished()
 
     def _leg_of(self, craft: Craft, job: Job) -> LegWriter:
         """The leg that answers a job; where its worker died, from its beginning or from where it broke off."""

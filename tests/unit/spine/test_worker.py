@@ -281,6 +281,37 @@ def _offered(job: Job, reply: str) -> _Message:
     return _Message(WORK, encode(job), reply)
 
 
+async def test_a_job_is_accepted_before_anything_is_done_for_it() -> None:
+    async with stage(answer) as it:
+        heard: list[str] = []
+
+        async def hear(message: Delivery) -> None:
+            heard.append(message.subject.rpartition(".")[2])
+
+        await it.bus.subscribe("spine.>", hear)
+        it.server.route(_offered(a_job("R1"), reply="spine.accepted"))
+        await anyio.wait_all_tasks_blocked()
+
+        assert heard == ["upstream", "accepted", "head", "data", "end"]
+
+
+async def test_nothing_is_done_of_a_job_whose_acceptance_cannot_be_sent() -> None:
+    begun: list[str] = []
+
+    async def handle(job: Job, _leg: LegWriter) -> None:
+        begun.append(job.id)
+
+    async with stage(handle) as it:
+        it.server.max_payload = 10
+        it.server.route(_offered(a_job("R1"), reply="_INBOX.gone"))
+        await anyio.wait_all_tasks_blocked()
+        it.server.max_payload = 1000
+        await it.offer("R1")
+        await anyio.wait_all_tasks_blocked()
+
+        assert begun == ["R1"]
+
+
 async def test_a_job_that_is_offered_again_because_its_acceptance_came_late_is_done_once() -> None:
     begun: list[str] = []
     release = anyio.Event()
