@@ -7,11 +7,11 @@ import anyio.lowlevel
 import msgspec
 
 from services.normalizer import RequestFacts, StreamRepair, repair_completion
-from services.normalizer.rules.slices import SLICE_BYTES, slices
 from services.normalizer.stitch import Stitch
 from shared.contracts import End, Head, Job, Usage, decode
 from shared.course import Course
 from shared.legs import Frame, LegWriter
+from shared.slices import SLICE_BYTES, slices
 from shared.usage import added, usage_json
 from shared.worker import Worker
 

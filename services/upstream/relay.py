@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio.lowlevel
 import msgspec
 
 from services.upstream.call import CallFailed
@@ -19,6 +20,7 @@ from services.upstream.rules.watch import AnswerFacts, StreamWatch
 from shared.contracts import CallOutcome, Fault, Head
 from shared.legs import LegWriter
 from shared.secrets import redact_headers
+from shared.slices import beginning
 
 ERROR_BODY_BYTES = 1024 * 1024  # of an error answer that is read
 PLAIN_BODY_BYTES = 64 * 1024 * 1024  # of a plain completion that is understood; past it the bytes pass unread
@@ -106,16 +108,28 @@ class Relay:
             if self.progress.first_byte_s is None:
                 watch = await self._begin(answer, streamed and piece.lstrip().startswith(STREAM_STARTS))
             self.progress.piece_came()
-            await self._leg.data(piece)
             if watch is not None:
-                watch.feed(piece)
-                self._hear(piece)
-            elif len(body) <= PLAIN_BODY_BYTES:
+                await self._streamed(piece, watch)
+                continue
+            await self._leg.data(piece)
+            if len(body) <= PLAIN_BODY_BYTES:
                 body += piece
         if watch is not None:
             watch.finish()
             return self._stream_ending()
         return await self._plain_ending(answer, bytes(body))
+
+    async def _streamed(self, piece: bytes, watch: StreamWatch) -> None:
+        ahead, rest = (piece, b"") if self._leg.frames else beginning(piece)
+        await self._heard(ahead, watch)
+        if rest:
+            await anyio.lowlevel.checkpoint()  # so that the beginning leaves by itself
+            await self._heard(rest, watch)
+
+    async def _heard(self, piece: bytes, watch: StreamWatch) -> None:
+        await self._leg.data(piece)
+        watch.feed(piece)
+        self._hear(piece)
 
     async def _begin(self, answer: Heard, looks_like_stream: bool) -> StreamWatch | None:
         is_stream = answer.is_event_stream or looks_like_stream

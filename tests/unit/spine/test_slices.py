@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.normalizer.rules.slices import BEGINNING_BYTES, SLICE_BYTES, slices
+from shared.slices import BEGINNING_BYTES, SLICE_BYTES, beginning, slices
 
 ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
@@ -54,3 +54,10 @@ def test_what_is_short_or_one_event_is_one_slice(data: bytes) -> None:
 
 def test_there_is_no_slice_of_nothing() -> None:
     assert list(slices(b"", is_beginning=True)) == []
+
+
+@pytest.mark.parametrize("data", [b"", events(1), events(200), events(200) + b"data: half an ev"])
+def test_a_beginning_and_its_rest_are_the_whole(data: bytes) -> None:
+    first, rest = beginning(data)
+
+    assert (first + rest, len(first) <= SLICE_BYTES) == (data, True)
