@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from shared.contracts import Fault, Timeouts
 HEAD_LINE_BYTES = 64 * 1024  # a provider's longest header line
 HEAD_FIELD_BYTES = 64 * 1024
 WRITTEN_AT_ONCE_BYTES = 512 * 1024
+APART_S = 0.002  # between two pieces of a stream; 500 a second are more than any model's tokens
+GATHERED_BYTES = 64 * 1024  # a piece of so much does not wait for more
 
 
 class CallFailed(Exception):
@@ -102,16 +105,31 @@ class Answer:
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """What each read gave; raises CallFailed when the provider breaks off."""
-        content = self._response.content
+        """What each read gave, or in a burst of events what came in APART_S.
+
+        Raises CallFailed when the provider breaks off.
+        """
+        content, is_stream, next_at = self._response.content, self.is_event_stream, 0.0
         try:
             while piece := await content.readany():
                 self._patience.piece_came()
+                if is_stream and time.monotonic() < next_at:
+                    piece = await self._with_what_follows(piece, next_at)
+                next_at = time.monotonic() + APART_S
                 yield piece
         except aiohttp.ClientPayloadError as error:
             raise CallFailed(faults.broken(self._request.provider, "the connection closed")) from error
         except (aiohttp.ClientError, OSError) as error:
             raise CallFailed(faults.broken(self._request.provider, _named(error))) from error
+
+    async def _with_what_follows(self, piece: bytes, until: float) -> bytes:
+        """What comes until then, as one piece. Where the connection breaks meanwhile, the next read says so."""
+        pieces, size = [piece], len(piece)
+        with anyio.move_on_after(until - time.monotonic()), suppress(aiohttp.ClientError, OSError):
+            while size < GATHERED_BYTES and (more := await self._response.content.readany()):
+                pieces.append(more)
+                size += len(more)
+        return b"".join(pieces)
 
 
 @asynccontextmanager
