@@ -61,6 +61,11 @@ class Subjects:
         """What the capture stream holds."""
         return f"{self.root}.req.>"
 
+    @cached_property
+    def stream(self) -> str:
+        """The capture stream's name; such names have no dots."""
+        return self.root.upper().replace(".", "_")
+
     def work(self, stage: str) -> str:
         return f"{self.root}.work.{stage}"
 

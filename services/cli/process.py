@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import click
@@ -28,6 +30,7 @@ from shared.bus import BusUnavailable
 from shared.bus.nats import NatsBus
 from shared.config import Loaded, Settings
 from shared.errors import MoontideError
+from shared.rights import KEEPERS, inbox_of
 from shared.subjects import Subjects
 from shared.worker import Worker
 
@@ -43,6 +46,7 @@ IN_ORDER = (
 READY_WITHIN_S = 10.0
 SERVICE_PATIENCE_S = 5.0  # with a NATS server that may be starting just now
 COMMAND_PATIENCE_S = 1.0  # of somebody at a terminal
+NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 logger = structlog.get_logger("process")
 
@@ -92,8 +96,19 @@ async def connect(
         raise BusUnavailable("no NATS server is known: start `moontide up`, or set MOONTIDE_NATS_URL")
     credentials = loaded.secrets.get(settings.bus.credentials).reveal() if settings.bus.credentials else None
     return await NatsBus.connect(
-        url, Subjects(settings.bus.root), f"moontide {name}", credentials=credentials, patience_s=patience_s
+        url,
+        Subjects(settings.bus.root),
+        f"moontide {name}",
+        credentials=credentials,
+        patience_s=patience_s,
+        inbox=inbox_of(user_of(url) or name),
     )
+
+
+def user_of(url: str) -> str | None:
+    """Whom the server is told that we are, as far as the name can stand in a subject."""
+    user = urlsplit(url.partition(",")[0].strip()).username or ""
+    return user if NAME.fullmatch(user) else None
 
 
 @dataclass
@@ -115,7 +130,8 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
         for name in (name for name in IN_ORDER if name in names):
             bus = await connect(settings, loaded, name, url, SERVICE_PATIENCE_S)
             stack.push_async_callback(bus.close)
-            await bus.ensure_capture(settings.bus.capture.max_age_s, settings.bus.capture.max_bytes)
+            if name in KEEPERS:
+                await bus.ensure_capture(settings.bus.capture.max_age_s, settings.bus.capture.max_bytes)
             await _enter(stack, name, bus, loaded, state)
             logger.debug(log.SERVICE_STARTED, service=name)
         if state.page is not None:

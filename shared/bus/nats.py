@@ -52,7 +52,7 @@ class NatsBus:
         self._nc = client
         self._js: JetStreamContext = client.jetstream(timeout=API_TIMEOUT_S)
         self._subjects = subjects
-        self._stream = stream_name(subjects.root)
+        self._stream = subjects.stream
         self._bucket = f"{self._stream}_bodies"
         self._store: Any = None
         self._closing = False
@@ -70,8 +70,12 @@ class NatsBus:
         password: str | None = None,
         credentials: str | None = None,
         patience_s: float = 5.0,
+        inbox: str = "_INBOX",
     ) -> NatsBus:
-        """A connection that comes back by itself; raises BusUnavailable when none can be had in `patience_s`."""
+        """A connection that comes back by itself; raises BusUnavailable when none can be had in `patience_s`.
+
+        Answers come in below `inbox`.
+        """
         client = Client()
         bus = cls(client, subjects)
 
@@ -109,6 +113,7 @@ class NatsBus:
             "error_cb": failed,
             "user": user,
             "password": password,
+            "inbox_prefix": inbox,
             "user_credentials": RawCredentials(credentials) if credentials else None,
         }
         await _connect(client, options, url, patience_s)
@@ -332,11 +337,6 @@ class _Leavable:
     async def leave(self) -> None:
         with suppress(nats.errors.Error), anyio.CancelScope(shield=True):  # it flushes, see `flush`
             await self._subscription.drain()  # type: ignore[no-untyped-call]
-
-
-def stream_name(root: str) -> str:
-    """The capture stream of a subject root; stream names have no dots."""
-    return root.upper().replace(".", "_")
 
 
 async def _connect(client: Client, options: dict[str, Any], url: str, patience_s: float) -> None:

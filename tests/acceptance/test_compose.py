@@ -20,6 +20,10 @@ from uuid import uuid4
 import openai
 import pytest
 
+from services.cli.nats_config import password_of
+from shared.rights import rights
+from shared.subjects import Subjects
+
 pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +80,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "MOONTIDE_IMAGE": os.environ.get("MOONTIDE_IMAGE", f"{project}:test"),
         "MOONTIDE_CONFIG_FILE": "./deploy/demo.yaml",
         "MOONTIDE_CLIENT_KEYS_FILE": str(keys),
-        "NATS_PASSWORD": "12e4",  # which NATS would take for a number
+        **{password_of(user): "12e4" for user in rights(Subjects())},  # which NATS would take for a number
         "INGRESS_PORT": "0",
         "DASHBOARD_PORT": "0",
     }

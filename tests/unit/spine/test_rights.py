@@ -1,0 +1,102 @@
+"""The table of rights: every subject has somebody who may say it, and nobody may say what is another one's."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+from services.cli.nats_config import nats_conf
+from shared.rights import OPERATOR, TAP, inbox_of, rights
+from shared.subjects import Subjects
+
+SUBJECTS = Subjects()
+RIGHTS = rights(SUBJECTS)
+CONF = Path(__file__).parents[3] / "deploy" / "nats.conf"
+NO_SUBJECTS = {"root", "stream", "below_request", "frame", "leg"}  # `leg` is a prefix; its frames are in `made`
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Whether a right, perhaps with a queue group, covers every subject of a pattern."""
+    wanted, allowed = subject.split("."), pattern.partition(" ")[0].split(".")
+    for place, token in enumerate(allowed):
+        if token == ">":
+            return len(wanted) > place
+        if place >= len(wanted) or wanted[place] == ">" or token not in ("*", wanted[place]):
+            return False
+    return len(wanted) == len(allowed)
+
+
+def made() -> dict[str, str]:
+    """A subject of each kind that shared/subjects.py has."""
+    found = {}
+    for name in (name for name in dir(SUBJECTS) if not name.startswith("_") and name not in NO_SUBJECTS):
+        maker = getattr(SUBJECTS, name)
+        count = len(inspect.signature(maker).parameters) if callable(maker) else 0
+        values = {"work": ("upstream",), "held": ("upstream",), "worker": ("upstream", "x"), "frames_of": ("raw",)}
+        arguments = values.get(name, ("x",) * count)
+        found[name] = maker(*arguments) if callable(maker) else maker
+    return {**found, "leg": f"{SUBJECTS.leg('x', 'c1', 'raw', 'x')}.data"}
+
+
+def may_publish(user: str, subject: str) -> bool:
+    return any(covers(pattern, subject) for pattern in RIGHTS[user].publish)
+
+
+@pytest.mark.parametrize(("name", "subject"), made().items())
+def test_every_subject_is_somebodys(name: str, subject: str) -> None:
+    says = [user for user in RIGHTS if may_publish(user, subject)]
+    hears = [user for user, its in RIGHTS.items() if any(covers(pattern, subject) for pattern in its.subscribe)]
+
+    assert hears, f"{name}: give somebody the right to subscribe to {subject}, in shared/rights.py"
+    assert says or "*" in subject or ">" in subject, f"{name}: give somebody the right to publish {subject}"
+
+
+@pytest.mark.parametrize(
+    ("subject", "whose"),
+    [
+        (SUBJECTS.done("x"), {"ingress"}),
+        (SUBJECTS.request("x"), {"ingress"}),
+        (SUBJECTS.work("watch"), {"ingress"}),
+        (SUBJECTS.work("upstream"), {"ingress", "enforcer", "normalizer"}),
+        (SUBJECTS.provider_state("x"), {"upstream", OPERATOR}),
+        (SUBJECTS.worker("normalizer", "x"), {"normalizer"}),
+        (f"{SUBJECTS.leg('x', 'c1', 'raw', 'y')}.end", {"upstream"}),
+        (f"{SUBJECTS.leg('x', 'c1', 'normal', 'y')}.end", {"normalizer"}),
+        (f"{SUBJECTS.leg('x', 'c0', 'out', 'y')}.end", {"enforcer"}),
+        ("$JS.API.CONSUMER.MSG.NEXT.MOONTIDE.recorder-1", {"recorder"}),
+        ("$JS.API.STREAM.PURGE.MOONTIDE", set()),
+        ("$JS.API.STREAM.DELETE.MOONTIDE", set()),
+    ],
+)
+def test_what_is_one_services_no_other_one_may_say(subject: str, whose: set[str]) -> None:
+    assert {user for user in RIGHTS if may_publish(user, subject)} == whose
+
+
+def test_nobody_hears_what_another_one_is_answered() -> None:
+    for user in RIGHTS:
+        heard = {other for other, its in RIGHTS.items() if any(covers(p, f"{inbox_of(user)}.x") for p in its.subscribe)}
+        assert heard == {user}
+
+
+def test_the_tap_says_nothing_and_stands_in_no_workers_place() -> None:
+    assert RIGHTS[TAP].publish == ()
+    for subject in (SUBJECTS.work("upstream"), SUBJECTS.ping("x"), SUBJECTS.held("upstream")):
+        assert not any(covers(pattern, subject) for pattern in RIGHTS[TAP].subscribe)
+
+
+def test_rights_follow_the_root() -> None:
+    patterns = [p for its in rights(Subjects("eu.west")).values() for p in its.publish + its.subscribe]
+
+    assert not [pattern for pattern in patterns if "moontide" in pattern.lower()]
+    assert "$JS.API.DIRECT.GET.EU_WEST" in patterns
+
+
+def test_the_servers_configuration_for_compose_is_the_table() -> None:
+    """UPDATE_DOCS=1 writes it anew."""
+    if os.environ.get("UPDATE_DOCS"):
+        CONF.write_text(nats_conf(SUBJECTS), encoding="utf-8")
+
+    assert CONF.read_text(encoding="utf-8") == nats_conf(SUBJECTS)
