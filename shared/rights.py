@@ -10,23 +10,37 @@ leg, and who may read the capture stream reads all of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
-from shared.subjects import STAGE_OF_SERVICE, FrameKind, Subjects
+from shared.subjects import (
+    PROVIDERS_BUCKET,
+    RECORDS_QUEUE,
+    STAGE_OF_SERVICE,
+    THOUGHTS_BUCKET,
+    FrameKind,
+    Leg,
+    Stage,
+    Subjects,
+)
 
 TAP = "tap"
 OPERATOR = "operator"
 KEEPERS = frozenset({"ingress", "recorder"})
 """The services that make the capture stream and the store of bodies; the others find them there."""
 
-FRAMES: tuple[FrameKind, ...] = ("head", "data", "end")
-LEGS_OF_SERVICE = {"upstream": ("raw", "wire"), "normalizer": ("normal",), "enforcer": ("out",)}
-OFFERS_OF_SERVICE = {
+FRAMES: tuple[FrameKind, ...] = get_args(FrameKind)
+LEGS_OF_SERVICE: dict[str, tuple[Leg, ...]] = {
+    "upstream": ("raw", "wire"),
+    "normalizer": ("normal",),
+    "enforcer": ("out",),
+}
+OFFERS_OF_SERVICE: dict[str, tuple[Stage, ...]] = {
     "ingress": ("enforce", "normalize", "upstream", "watch"),
     "enforcer": ("normalize", "upstream"),
     "normalizer": ("upstream",),
 }
-CIRCUITS = "providers"  # key-value buckets
-THOUGHTS = "thoughts"
+UNANSWERED: frozenset[Stage] = frozenset({"watch"})
+"""Stages whose offers nobody waits for: nothing is taken over there."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +56,15 @@ class Rights:
 
 def rights(subjects: Subjects) -> dict[str, Rights]:
     """Every user's, by its name."""
-    services = {"ingress": _ingress(subjects), "recorder": _recorder(subjects), "sentinel": _sentinel(subjects)}
-    services |= {name: _stage(subjects, name) for name in LEGS_OF_SERVICE}
-    services["upstream"] += _upstream(subjects)
-    services["enforcer"] += _bodies(subjects, puts=True)
-    services["normalizer"] += _bodies(subjects)
+    services = {
+        "ingress": _ingress(subjects),
+        "upstream": _stage(subjects, "upstream") + _upstream(subjects),
+        "normalizer": _stage(subjects, "normalizer") + _bodies(subjects),
+        "enforcer": _stage(subjects, "enforcer") + _bodies(subjects, puts=True),
+        "sentinel": _sentinel(subjects),
+        "recorder": _recorder(subjects),
+        "dashboard": _dashboard(subjects),
+    }
     services = {name: _worker(subjects, name) + its for name, its in services.items()}
     return {**services, OPERATOR: _inbox(OPERATOR) + _operator(subjects), TAP: _inbox(TAP) + _seen(subjects)}
 
@@ -76,7 +94,7 @@ def _on_requests(subjects: Subjects) -> Rights:
 def _receives(subjects: Subjects, service: str) -> Rights:
     """Offers jobs, and asks who has one in hand before it is offered again (shared/takeovers.py)."""
     stages = OFFERS_OF_SERVICE.get(service, ())
-    held = tuple(subjects.held(stage) for stage in stages if stage != "watch")
+    held = tuple(subjects.held(stage) for stage in stages if stage not in UNANSWERED)
     return Rights(publish=tuple(subjects.work(stage) for stage in stages) + held)
 
 
@@ -90,7 +108,7 @@ def _stage(subjects: Subjects, service: str) -> Rights:
 
 
 def _ingress(subjects: Subjects) -> Rights:
-    says = (subjects.request("*"), subjects.call_request("*", "c0"), subjects.done("*"))
+    says = (subjects.request("*"), subjects.call_request("*", "c0"), subjects.done("*"), subjects.ask_records)
     own = Rights((*says, *_follows(subjects.stream)))
     parts = _on_requests(subjects) + _receives(subjects, "ingress") + own
     return parts + _keeps(subjects) + _bodies(subjects, puts=True)
@@ -98,31 +116,42 @@ def _ingress(subjects: Subjects) -> Rights:
 
 def _upstream(subjects: Subjects) -> Rights:
     own = Rights((subjects.call_request("*", "*"), subjects.provider_state("*")))
-    return own + _bodies(subjects, puts=True) + _bucket(subjects, CIRCUITS) + _bucket(subjects, THOUGHTS)
+    buckets = _bucket(subjects, PROVIDERS_BUCKET, puts=True) + _bucket(subjects, THOUGHTS_BUCKET, puts=True)
+    return own + _bodies(subjects, puts=True) + buckets
 
 
 def _sentinel(subjects: Subjects) -> Rights:
-    watches = (f"{subjects.work('watch')} watch", subjects.frames_of("raw"), subjects.dones)
+    stage = STAGE_OF_SERVICE["sentinel"]
+    watches = (f"{subjects.work(stage)} {stage}", subjects.frames_of("raw"), subjects.dones)
     return _on_requests(subjects) + Rights(subscribe=watches)
 
 
 def _recorder(subjects: Subjects) -> Rights:
-    """Alone reads and acknowledges the durable consumers."""
+    """Alone reads and acknowledges the durable consumers, one for each sink. Answers questions to the records, and
+    puts an answer that fits into no message with the bodies."""
     calls = ("CONSUMER.INFO", "CONSUMER.DURABLE.CREATE", "CONSUMER.MSG.NEXT")
     reads = tuple(f"$JS.API.{call}.{subjects.stream}.*" for call in calls)
     says = (*reads, f"$JS.ACK.{subjects.stream}.>", *_looks(subjects))
-    return Rights(says) + _keeps(subjects) + _bodies(subjects)
+    asked = (f"{subjects.ask_records} {RECORDS_QUEUE}",)
+    return Rights(says, asked) + _keeps(subjects) + _bodies(subjects, puts=True)
+
+
+def _dashboard(subjects: Subjects) -> Rights:
+    """Watches requests while somebody looks, and stops one when it is told to."""
+    says = (subjects.cancel("*"), *_looks(subjects), *_follows(subjects.stream))
+    hears = (subjects.requests, subjects.frames_of("raw"), subjects.dones)
+    return Rights(says, hears) + _bucket(subjects, PROVIDERS_BUCKET)
 
 
 def _operator(subjects: Subjects) -> Rights:
     """`tap --from-start`, `cancel`, `providers`, `providers reset`."""
     says = (subjects.cancel("*"), subjects.provider_state("*"), *_looks(subjects), *_follows(subjects.stream))
-    return _seen(subjects) + Rights(says) + _bucket(subjects, CIRCUITS)
+    return _seen(subjects) + Rights(says) + _bucket(subjects, PROVIDERS_BUCKET, puts=True)
 
 
 def _seen(subjects: Subjects) -> Rights:
     """Not the offers, pings and questions: who listens there is taken for a worker."""
-    return Rights(subscribe=(subjects.captured, subjects.workers, subjects.provider_state("*")))
+    return Rights(subscribe=(subjects.captured, subjects.workers, subjects.provider_states))
 
 
 # -- JetStream
@@ -140,11 +169,14 @@ def _follows(stream: str) -> tuple[str, ...]:
 
 
 def _makes(stream: str) -> tuple[str, ...]:
-    return tuple(f"$JS.API.STREAM.{call}.{stream}" for call in ("CREATE", "UPDATE", "INFO"))
+    """Where there is none; one that is there can't be changed so."""
+    return (f"$JS.API.STREAM.CREATE.{stream}", f"$JS.API.STREAM.INFO.{stream}")
 
 
 def _keeps(subjects: Subjects) -> Rights:
-    return Rights((*_makes(subjects.stream), *_makes(f"OBJ_{subjects.stream}_bodies")))
+    """The capture stream, with limits that are brought up to date, and the store of bodies."""
+    limits = f"$JS.API.STREAM.UPDATE.{subjects.stream}"
+    return Rights((*_makes(subjects.stream), limits, *_makes(f"OBJ_{subjects.stream}_bodies")))
 
 
 def _bodies(subjects: Subjects, puts: bool = False) -> Rights:
@@ -157,9 +189,10 @@ def _bodies(subjects: Subjects, puts: bool = False) -> Rights:
     return Rights((*says, f"$O.{bucket}.>", f"{api}.STREAM.PURGE.{stream}") if puts else says)
 
 
-def _bucket(subjects: Subjects, name: str) -> Rights:
-    """Reads, watches and puts the values of a key-value bucket, which whoever comes first makes."""
+def _bucket(subjects: Subjects, name: str, puts: bool = False) -> Rights:
+    """Reads and watches the values of a key-value bucket, which whoever comes first makes."""
     bucket = f"{subjects.stream}_{name}"
     stream = f"KV_{bucket}"
     reads = (f"$JS.API.DIRECT.GET.{stream}.>", f"$JS.API.STREAM.MSG.GET.{stream}")
-    return Rights((*_makes(stream), *reads, *_follows(stream), f"$KV.{bucket}.>"))
+    says = (*_makes(stream), *reads, *_follows(stream))
+    return Rights((*says, f"$KV.{bucket}.>") if puts else says)

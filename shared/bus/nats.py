@@ -209,12 +209,18 @@ class NatsBus:
     async def _ensure_store(self, max_age_s: float, max_bytes: int) -> Any:
         with suppress(NotFoundError, BucketNotFoundError):
             return await self._js.object_store(self._bucket)
-        config = js_api.ObjectStoreConfig(bucket=self._bucket, ttl=int(max_age_s), max_bytes=max_bytes)
-        store = await self._js.create_object_store(self._bucket, config)
-        # nats-py makes a full store refuse new bodies; ours lets go of the oldest, as the capture stream does
-        made = (await self._js.stream_info(f"OBJ_{self._bucket}")).config
-        await self._js.update_stream(made.evolve(discard=js_api.DiscardPolicy.OLD))
-        return store
+        config = js_api.StreamConfig(  # nats-py's own refuses new bodies when it is full; ours lets go of the oldest
+            name=f"OBJ_{self._bucket}",
+            subjects=[f"$O.{self._bucket}.C.>", f"$O.{self._bucket}.M.>"],
+            max_age=max_age_s,
+            max_bytes=max_bytes,
+            storage=js_api.StorageType.FILE,
+            discard=js_api.DiscardPolicy.OLD,
+            allow_direct=True,
+            allow_rollup_hdrs=True,
+        )
+        await self._js.add_stream(config)
+        return await self._js.object_store(self._bucket)
 
     async def history(self, subject_filter: str, first_seq: int = 1, limit: int = 512) -> list[Captured]:
         ask = {"seq": first_seq, "next_by_subj": subject_filter, "batch": limit}
