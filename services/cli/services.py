@@ -66,7 +66,8 @@ def _start(
     metrics_port: int | None = None,
     dashboard: Mapping[str, Any] | None = None,
 ) -> None:
-    overrides = {"ingress": ingress or {}, "dashboard": dashboard or {}, "metrics": {"port": metrics_port}}
+    said = {"ingress": ingress, "dashboard": dashboard, "metrics": {"port": metrics_port}}
+    overrides = {section: values for section, values in said.items() if values}  # {} would put the file's out of force
     wish = Wish(name=name, file=file, overrides=overrides, parent=parent)
     run(_serve, settings_or_exit(file, [name], overrides), wish)
 
