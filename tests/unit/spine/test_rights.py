@@ -5,28 +5,19 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from services.cli.nats_config import nats_conf
-from shared.rights import OPERATOR, TAP, inbox_of, rights
-from shared.subjects import Subjects
+from shared.rights import KEEPERS, OPERATOR, TAP, inbox_of, rights
+from shared.subjects import STAGE_OF_SERVICE, Leg, Stage, Subjects
+from tests.fixtures.granted import may_hear, may_say
 
 SUBJECTS = Subjects()
 RIGHTS = rights(SUBJECTS)
 CONF = Path(__file__).parents[3] / "deploy" / "nats.conf"
 NO_SUBJECTS = {"root", "stream", "below_request", "frame", "leg"}  # `leg` is a prefix; its frames are in `made`
-
-
-def covers(pattern: str, subject: str) -> bool:
-    """Whether a right, perhaps with a queue group, covers every subject of a pattern."""
-    wanted, allowed = subject.split("."), pattern.partition(" ")[0].split(".")
-    for place, token in enumerate(allowed):
-        if token == ">":
-            return len(wanted) > place
-        if place >= len(wanted) or wanted[place] == ">" or token not in ("*", wanted[place]):
-            return False
-    return len(wanted) == len(allowed)
 
 
 def made() -> dict[str, str]:
@@ -41,17 +32,28 @@ def made() -> dict[str, str]:
     return {**found, "leg": f"{SUBJECTS.leg('x', 'c1', 'raw', 'x')}.data"}
 
 
-def may_publish(user: str, subject: str) -> bool:
-    return any(covers(pattern, subject) for pattern in RIGHTS[user].publish)
-
-
 @pytest.mark.parametrize(("name", "subject"), made().items())
 def test_every_subject_is_somebodys(name: str, subject: str) -> None:
-    says = [user for user in RIGHTS if may_publish(user, subject)]
-    hears = [user for user, its in RIGHTS.items() if any(covers(pattern, subject) for pattern in its.subscribe)]
+    says = [user for user in RIGHTS if may_say(user, subject)]
+    hears = [user for user in RIGHTS if may_hear(user, subject)]
 
     assert hears, f"{name}: give somebody the right to subscribe to {subject}, in shared/rights.py"
     assert says or "*" in subject or ">" in subject, f"{name}: give somebody the right to publish {subject}"
+
+
+@pytest.mark.parametrize("stage", get_args(Stage))
+def test_every_stage_is_offered_and_taken_in_its_queue_group_alone(stage: str) -> None:
+    (service,) = (name for name, its in STAGE_OF_SERVICE.items() if its == stage)
+    takers = {user for user in RIGHTS if may_hear(user, SUBJECTS.work(stage))}
+
+    assert takers == {service}
+    assert f"{SUBJECTS.work(stage)} {stage}" in RIGHTS[service].subscribe
+    assert may_say("ingress", SUBJECTS.work(stage))
+
+
+@pytest.mark.parametrize("leg", get_args(Leg))
+def test_every_leg_has_one_maker(leg: str) -> None:
+    assert len([user for user in RIGHTS if may_say(user, f"{SUBJECTS.leg('x', 'c1', leg, 'y')}.data")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -62,29 +64,37 @@ def test_every_subject_is_somebodys(name: str, subject: str) -> None:
         (SUBJECTS.work("watch"), {"ingress"}),
         (SUBJECTS.work("upstream"), {"ingress", "enforcer", "normalizer"}),
         (SUBJECTS.provider_state("x"), {"upstream", OPERATOR}),
+        (SUBJECTS.ask_records, {"ingress"}),
         (SUBJECTS.worker("normalizer", "x"), {"normalizer"}),
         (f"{SUBJECTS.leg('x', 'c1', 'raw', 'y')}.end", {"upstream"}),
         (f"{SUBJECTS.leg('x', 'c1', 'normal', 'y')}.end", {"normalizer"}),
         (f"{SUBJECTS.leg('x', 'c0', 'out', 'y')}.end", {"enforcer"}),
         ("$JS.API.CONSUMER.MSG.NEXT.MOONTIDE.recorder-1", {"recorder"}),
+        ("$JS.ACK.MOONTIDE.recorder-1.1.1.1.1.1", {"recorder"}),
+        ("$JS.API.CONSUMER.DELETE.MOONTIDE.recorder-1", set()),
+        ("$JS.API.STREAM.UPDATE.MOONTIDE", KEEPERS),
+        ("$JS.API.STREAM.UPDATE.OBJ_MOONTIDE_bodies", set()),
+        ("$JS.API.STREAM.UPDATE.KV_MOONTIDE_thoughts", set()),
+        ("$KV.MOONTIDE_thoughts.x", {"upstream"}),
+        ("$KV.MOONTIDE_providers.x", {"upstream", OPERATOR}),
+        ("$O.MOONTIDE_bodies.C.x", {"ingress", "enforcer", "upstream", "recorder"}),
         ("$JS.API.STREAM.PURGE.MOONTIDE", set()),
         ("$JS.API.STREAM.DELETE.MOONTIDE", set()),
     ],
 )
 def test_what_is_one_services_no_other_one_may_say(subject: str, whose: set[str]) -> None:
-    assert {user for user in RIGHTS if may_publish(user, subject)} == whose
+    assert {user for user in RIGHTS if may_say(user, subject)} == whose
 
 
 def test_nobody_hears_what_another_one_is_answered() -> None:
     for user in RIGHTS:
-        heard = {other for other, its in RIGHTS.items() if any(covers(p, f"{inbox_of(user)}.x") for p in its.subscribe)}
-        assert heard == {user}
+        assert {other for other in RIGHTS if may_hear(other, f"{inbox_of(user)}.x")} == {user}
 
 
 def test_the_tap_says_nothing_and_stands_in_no_workers_place() -> None:
     assert RIGHTS[TAP].publish == ()
     for subject in (SUBJECTS.work("upstream"), SUBJECTS.ping("x"), SUBJECTS.held("upstream")):
-        assert not any(covers(pattern, subject) for pattern in RIGHTS[TAP].subscribe)
+        assert not may_hear(TAP, subject)
 
 
 def test_rights_follow_the_root() -> None:
