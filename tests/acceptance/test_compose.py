@@ -80,7 +80,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "MOONTIDE_IMAGE": os.environ.get("MOONTIDE_IMAGE", f"{project}:test"),
         "MOONTIDE_CONFIG_FILE": "./deploy/demo.yaml",
         "MOONTIDE_CLIENT_KEYS_FILE": str(keys),
-        **{password_of(user): "12e4" for user in rights(Subjects())},  # which NATS would take for a number
+        **{password_of(user): password(user) for user in rights(Subjects())},
         "INGRESS_PORT": "0",
         "DASHBOARD_PORT": "0",
     }
@@ -94,6 +94,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", limit_s=120)
         if "MOONTIDE_IMAGE" not in os.environ:
             subprocess.run(["docker", "rmi", "-f", f"{project}:test"], capture_output=True, check=False)
+
+
+def password(user: str) -> str:
+    """One that NATS would take for a number, were it not quoted."""
+    return f"12e{list(rights(Subjects())).index(user)}"
 
 
 def start(stack: Stack) -> None:
@@ -129,6 +134,11 @@ def workers(stack: Stack) -> list[dict[str, Any]]:
 
 def count(found: list[dict[str, Any]], service: str) -> int:
     return sum(worker["service"] == service for worker in found)
+
+
+def violations(stack: Stack) -> list[str]:
+    """What the server refused, since its container was made."""
+    return [line for line in stack.compose("logs", "--no-color", "nats").splitlines() if "Violation" in line]
 
 
 def test_the_ingress_is_ready_once_every_stage_answers(stack: Stack) -> None:
@@ -192,6 +202,23 @@ def test_provider_keys_and_client_keys_are_only_where_they_are_needed(stack: Sta
         assert CLIENT_KEY not in environ, service
 
 
+def test_each_container_has_the_password_of_its_own_user_alone(stack: Stack) -> None:
+    for container in stack.containers():
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        environ = container["Config"]["Env"]
+        users = [user for user in rights(Subjects()) if any(f"//{user}:{password(user)}@" in one for one in environ)]
+        assert users == ([service] if service in rights(Subjects()) else []), service
+
+
+def test_the_tap_can_watch_and_not_cancel(stack: Stack) -> None:
+    watched = stack.compose("run", "--rm", "--no-deps", "-T", "tap", "workers", "--json")
+    refused = stack.run("run", "--rm", "--no-deps", "-T", "tap", "cancel", f"01J{'0' * 23}")
+
+    assert {json.loads(line)["service"] for line in watched.splitlines()} == set(WORKERS)
+    assert refused.returncode == 1
+    eventually(lambda: any("user:tap" in line and "Publish Violation" in line for line in violations(stack)))
+
+
 def test_another_normalizer_takes_over_when_one_is_killed(stack: Stack) -> None:
     victim = stack.containers("normalizer")[0]["Id"]
     subprocess.run(["docker", "kill", victim], capture_output=True, check=True)
@@ -200,3 +227,15 @@ def test_another_normalizer_takes_over_when_one_is_killed(stack: Stack) -> None:
 
     assert answer.choices[0].message.content
     eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS - 1)
+
+
+def test_a_password_is_changed_for_a_user_and_the_others_come_back(stack: Stack) -> None:
+    stack.environ[password_of("ingress")] = "12e99"
+    start(stack)
+
+    eventually(lambda: status(f"{stack.url}/readyz") == 200)
+    eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS)
+
+
+def test_the_server_has_nothing_to_refuse_the_services(stack: Stack) -> None:
+    assert [line for line in violations(stack) if "user:tap" not in line] == []
