@@ -229,13 +229,13 @@ def test_another_normalizer_takes_over_when_one_is_killed(stack: Stack) -> None:
     eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS - 1)
 
 
+def test_the_server_has_nothing_to_refuse_the_services(stack: Stack) -> None:
+    assert [line for line in violations(stack) if "user:tap" not in line] == []
+
+
 def test_a_password_is_changed_for_a_user_and_the_others_come_back(stack: Stack) -> None:
     stack.environ[password_of("ingress")] = "12e99"
     start(stack)
 
     eventually(lambda: status(f"{stack.url}/readyz") == 200)
     eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS)
-
-
-def test_the_server_has_nothing_to_refuse_the_services(stack: Stack) -> None:
-    assert [line for line in violations(stack) if "user:tap" not in line] == []
