@@ -101,13 +101,17 @@ async def connect(
         f"moontide {name}",
         credentials=credentials,
         patience_s=patience_s,
-        inbox=inbox_of(user_of(url) or name),
+        inbox=inbox_of(user_of(url, credentials is not None) or name),
     )
 
 
-def user_of(url: str) -> str | None:
-    """Whom the server is told that we are, as far as the name can stand in a subject."""
-    user = urlsplit(url.partition(",")[0].strip()).username or ""
+def user_of(url: str, has_credentials: bool = False) -> str | None:
+    """Whom the server is told that we are, as far as the name can stand in a subject.
+
+    A name without a password is a token, and a secret, unless credentials say who we are.
+    """
+    first = urlsplit(url.partition(",")[0].strip())
+    user = (first.username or "") if first.password is not None or has_credentials else ""
     return user if NAME.fullmatch(user) else None
 
 
