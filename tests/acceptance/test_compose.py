@@ -32,6 +32,7 @@ CLIENT_KEY = "mt-0123456789abcdef"
 BUILD_S = 600
 UP_S = 180
 READY_S = 30
+UP = ("up", "-d", "--no-build", "--scale", f"normalizer={NORMALIZERS}")
 WORKERS = {
     **{"ingress": 1, "upstream": 1, "normalizer": NORMALIZERS, "enforcer": 1},
     **{"sentinel": 1, "recorder": 1, "dashboard": 1},
@@ -102,9 +103,8 @@ def password(user: str) -> str:
 
 
 def start(stack: Stack) -> None:
-    up = ["up", "-d", "--no-build", "--wait", "--wait-timeout", str(UP_S), "--scale", f"normalizer={NORMALIZERS}"]
     try:
-        stack.compose(*up, limit_s=UP_S + 60)
+        stack.compose(*UP, "--wait", "--wait-timeout", str(UP_S), limit_s=UP_S + 60)
     except AssertionError as error:
         logs = stack.compose("logs", "--no-color", "--tail", "30")
         raise AssertionError(f"{error}\n{logs}") from None
@@ -118,12 +118,15 @@ def eventually(check: Callable[[], bool], limit_s: float = READY_S) -> None:
 
 
 def status(request: str | urllib.request.Request) -> int:
+    """0 while nobody answers."""
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+    except OSError:
+        return 0
 
 
 def workers(stack: Stack) -> list[dict[str, Any]]:
@@ -235,7 +238,7 @@ def test_the_server_has_nothing_to_refuse_the_services(stack: Stack) -> None:
 
 def test_a_password_is_changed_for_a_user_and_the_others_come_back(stack: Stack) -> None:
     stack.environ[password_of("ingress")] = "12e99"
-    start(stack)
+    stack.compose(*UP, limit_s=UP_S)
 
-    eventually(lambda: status(f"{stack.url}/readyz") == 200)
-    eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS)
+    eventually(lambda: status(f"{stack.url}/readyz") == 200, UP_S)
+    eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS, UP_S)
