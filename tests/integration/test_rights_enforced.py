@@ -14,10 +14,12 @@ from shared.rights import inbox_of
 from shared.subjects import Subjects
 from tests.fixtures.apart import guarded_nats, url_of, violations
 from tests.fixtures.embedded import NatsServer
+from tests.fixtures.granted import RIGHTS, every_subject, may_say
 
 SUBJECTS = Subjects()
 PURGE = "$JS.API.STREAM.PURGE.MOONTIDE"
 LIMIT_S = 10.0
+LAST = "nobody.may.say.this"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,22 @@ async def until_refused(server: NatsServer, before: int, kind: str, subject: str
     with anyio.fail_after(LIMIT_S):
         while not any(kind in line and subject in line for line in violations(server)[before:]):  # noqa: ASYNC110
             await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("user", RIGHTS)
+async def test_a_user_is_refused_every_subject_that_the_table_does_not_give_it(server: NatsServer, user: str) -> None:
+    before = len(violations(server))
+    async with connected(server, user) as bus:
+        for subject in every_subject():
+            await bus.publish(subject, b"{}")
+        await bus.flush()
+        await bus.publish(LAST, b"")
+        await until_refused(server, before, "Publish Violation", LAST)
+
+    refused = {
+        subject for subject in every_subject() if any(f'"{subject}"' in one for one in violations(server)[before:])
+    }
+    assert refused == {subject for subject in every_subject() if not may_say(user, subject)}
 
 
 @pytest.mark.parametrize(

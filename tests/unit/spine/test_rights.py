@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from pathlib import Path
 from typing import get_args
@@ -12,24 +11,11 @@ import pytest
 from services.cli.nats_config import nats_conf
 from shared.rights import KEEPERS, OPERATOR, TAP, inbox_of, rights
 from shared.subjects import STAGE_OF_SERVICE, Leg, Stage, Subjects
-from tests.fixtures.granted import may_hear, may_say
+from tests.fixtures.granted import made, may_hear, may_say
 
 SUBJECTS = Subjects()
 RIGHTS = rights(SUBJECTS)
 CONF = Path(__file__).parents[3] / "deploy" / "nats.conf"
-NO_SUBJECTS = {"root", "stream", "below_request", "frame", "leg"}  # `leg` is a prefix; its frames are in `made`
-
-
-def made() -> dict[str, str]:
-    """A subject of each kind that shared/subjects.py has."""
-    found = {}
-    for name in (name for name in dir(SUBJECTS) if not name.startswith("_") and name not in NO_SUBJECTS):
-        maker = getattr(SUBJECTS, name)
-        count = len(inspect.signature(maker).parameters) if callable(maker) else 0
-        values = {"work": ("upstream",), "held": ("upstream",), "worker": ("upstream", "x"), "frames_of": ("raw",)}
-        arguments = values.get(name, ("x",) * count)
-        found[name] = maker(*arguments) if callable(maker) else maker
-    return {**found, "leg": f"{SUBJECTS.leg('x', 'c1', 'raw', 'x')}.data"}
 
 
 @pytest.mark.parametrize(("name", "subject"), made().items())
