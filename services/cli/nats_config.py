@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from services.cli import options
+from services.cli.connecting import settings_or_exit
 from services.cli.private_files import private_file
-from services.cli.process import settings_or_exit
 from shared.rights import Rights, rights
 from shared.subjects import Subjects
 

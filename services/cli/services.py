@@ -12,9 +12,10 @@ import click
 import structlog
 
 from services.cli import options
+from services.cli.connecting import run, settings_or_exit
 from services.cli.loading import load_checked
 from services.cli.orders import listening_for_orders
-from services.cli.process import run, running, settings_or_exit
+from services.cli.process import running
 from services.cli.reloading import Reloading, until_stopped
 from services.cli.watching import Watch
 from services.cli.worker_port import metrics_port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.cli.process import user_of
+from services.cli.connecting import user_of
 
 
 @pytest.mark.parametrize(
