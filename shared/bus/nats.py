@@ -330,6 +330,9 @@ class NatsBus:
 
     async def close(self) -> None:
         self._closing = True
+        # wait_for of Python 3.11 may lose the cancellation of an attempt to connect that fails in the same moment, and
+        # nats-py would go on trying for ever: so it gives up by itself too
+        self._nc.options["max_reconnect_attempts"] = 1
         # with the server gone nats-py raises TypeError, or RuntimeError where uvloop has closed its socket
         # and may wait for ever for a socket that has closed itself
         with suppress(nats.errors.Error, TypeError, RuntimeError, OSError), anyio.move_on_after(CLOSE_WITHIN_S):
