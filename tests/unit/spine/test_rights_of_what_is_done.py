@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,8 @@ USERS = [user for user in rights(SUBJECTS) if user not in (OPERATOR, TAP)]
 SAYS = {"publish", "request"}
 CALLS = SAYS | {"subscribe", "history", "follow", "feed", "state", "put_claim", "get_claim", "put_body", "get_body"}
 OF_THE_BUS = {"bus", "_bus"}
-BUCKETS = {"PROVIDERS_BUCKET": PROVIDERS_BUCKET, "THOUGHTS_BUCKET": THOUGHTS_BUCKET}
+SHARED = {"PROVIDERS_BUCKET": PROVIDERS_BUCKET, "THOUGHTS_BUCKET": THOUGHTS_BUCKET}
+"""Texts that shared code gives a name."""
 JETSTREAM = {
     "history": "$JS.API.DIRECT.GET.MOONTIDE",
     "follow": "$JS.API.CONSUMER.CREATE.MOONTIDE",
@@ -52,15 +53,23 @@ class Deed:
 
 def deeds(service: str) -> Iterator[Deed]:
     for file in sorted((SERVICES / service).rglob("*.py")):
-        functions = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, FUNCTIONS)]
-        for function in functions:
+        module = ast.parse(file.read_text())
+        known = {**SHARED, **constants(module)}
+        for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and (call := called(node)) is not None:
                     where = f"{file.relative_to(SERVICES)}:{node.lineno}"
-                    yield from (Deed(service, call, one, where) for one in meant(call, node, function))
+                    yield from (Deed(service, call, one, where) for one in meant(call, node, function, known))
 
 
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+def constants(module: ast.Module) -> dict[str, str]:
+    """The texts that a module gives a name: `LEG = "raw"`, `STAGE: Stage = "watch"`."""
+    found = {}
+    for node in module.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                found[_last_name(target)] = str(node.value.value)
+    return found
 
 
 def called(node: ast.Call) -> str | None:
@@ -71,28 +80,32 @@ def called(node: ast.Call) -> str | None:
     return node.func.attr if is_bus and node.func.attr in CALLS else None  # type: ignore[union-attr]
 
 
-def meant(call: str, node: ast.Call, function: ast.AST) -> list[str]:
+def meant(call: str, node: ast.Call, function: ast.AST, known: Mapping[str, str]) -> list[str]:
     """The subjects: those in the call, else those that its function names. Answers go where they were asked for."""
     if call in JETSTREAM:
         return [JETSTREAM[call]]
     if call == "state":
-        return [f"$JS.API.STREAM.INFO.KV_MOONTIDE_{BUCKETS[_last_name(node.args[0])]}"]
-    return list(subjects_in(node.args[0])) or list(subjects_in(function))
+        return [f"$JS.API.STREAM.INFO.KV_MOONTIDE_{_text(node.args[0], known)}"]
+    return list(subjects_in(node.args[0], known)) or list(subjects_in(function, known))
 
 
-def subjects_in(tree: ast.AST) -> Iterator[str]:
+def subjects_in(tree: ast.AST, known: Mapping[str, str]) -> Iterator[str]:
     arguments = {node.func: node.args for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and _last_name(node.value) in ("subjects", "_subjects"):
-            yield subject(node.attr, arguments.get(node, []))
+            yield subject(node.attr, [_text(one, known) for one in arguments.get(node, [])])
 
 
-def subject(name: str, arguments: list[ast.expr]) -> str:
+def subject(name: str, given: list[str]) -> str:
     maker = getattr(SUBJECTS, name)
     if not callable(maker):
         return str(maker)
-    given = [one.value if isinstance(one, ast.Constant) else "c0" for one in arguments]
     return str(maker(*given, *["x"] * (len(inspect.signature(maker).parameters) - len(given))))
+
+
+def _text(node: ast.expr, known: Mapping[str, str]) -> str:
+    """What an argument is, as far as that can be read; else any call's name will do."""
+    return str(node.value) if isinstance(node, ast.Constant) else known.get(_last_name(node), "c0")
 
 
 def _last_name(node: ast.expr) -> str:
@@ -114,7 +127,8 @@ def test_the_code_of_the_services_is_understood() -> None:
         ("recorder", "put_claim", JETSTREAM["put_claim"]),
         ("dashboard", "subscribe", SUBJECTS.requests),
         ("dashboard", "state", f"$JS.API.STREAM.INFO.KV_MOONTIDE_{PROVIDERS_BUCKET}"),
-        ("sentinel", "subscribe", SUBJECTS.dones),
+        ("sentinel", "subscribe", SUBJECTS.frames_of("raw")),
+        ("upstream", "state", f"$JS.API.STREAM.INFO.KV_MOONTIDE_{THOUGHTS_BUCKET}"),
     } <= found
 
 
