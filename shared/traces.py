@@ -102,7 +102,7 @@ def span_id(id: str, *names: str) -> int:
 
 def is_kept(trace_id: int, ratio: float) -> bool:
     """Whether a trace is among the share `ratio` of all."""
-    return trace_id % 2**RANDOM_BITS < round(ratio * 2**RANDOM_BITS)
+    return trace_id % (1 << RANDOM_BITS) < round(ratio * (1 << RANDOM_BITS))
 
 
 def _digest(text: str, size: int) -> int:
