@@ -23,7 +23,10 @@ log = structlog.get_logger("recorder")
 
 
 class Encoder(Protocol):
-    """Spans to the bytes of a post, and the answer to one to what was not kept of it."""
+    """Spans to the bytes of a post, and the answer to one to what was not kept of it.
+
+    The bytes of several posts, one after the other, are those of one: so it is with every Protocol Buffers message.
+    """
 
     def encoded(self, spans: Sequence[Span]) -> bytes: ...
 
@@ -41,10 +44,11 @@ class NotTaken(Exception):
 
 @dataclass(frozen=True)
 class Trace:
-    """An exchange's spans."""
+    """An exchange's spans, encoded."""
 
     id: str
-    spans: list[Span]
+    spans: int
+    data: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +67,16 @@ class Collector:
 
         A post that will never be taken is halved until it is known whose fault it is: that trace is dropped.
         """
-        spans = [span for trace in traces for span in trace.spans]
-        if not spans:
+        if not traces:
             return
         try:
-            rejected = await self._post(session, gzip.compress(self.encoder.encoded(spans), compresslevel=1))
+            rejected = await self._post(session, b"".join(trace.data for trace in traces))
         except NotTaken as refused:
             if refused.status not in REFUSED:
                 raise
             await self._halves(session, traces, refused)
             return
-        self._count("exported", len(traces), len(spans) - rejected)
+        self._count("exported", len(traces), sum(trace.spans for trace in traces) - rejected)
         if rejected:
             self.metrics.add("spans", "rejected", value=rejected)
 
@@ -84,7 +87,7 @@ class Collector:
             await self.take(session, traces[half:])
             return
         log.error("recorder.trace_refused", exchange=traces[0].id, sink=self.place, why=str(refused))
-        self._count("refused", 1, len(traces[0].spans))
+        self._count("refused", 1, traces[0].spans)
 
     def _count(self, result: str, traces: int, spans: int) -> None:
         self.metrics.add("traces", result, value=traces)
@@ -95,7 +98,8 @@ class Collector:
         headers = {name: value.reveal() for name, value in self.headers.items()}
         headers |= {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
         try:
-            async with session.post(self.url, data=body, headers=headers, allow_redirects=False) as answer:
+            data = gzip.compress(body, compresslevel=1)
+            async with session.post(self.url, data=data, headers=headers, allow_redirects=False) as answer:
                 if answer.status >= 300:
                     after_s = seconds(answer.headers.get("Retry-After", ""))
                     raise NotTaken(f"it answered {answer.status}", answer.status, after_s)

@@ -17,6 +17,7 @@ from shared.ids import service_of
 from shared.version import version
 
 NAME = "moontide"
+LATEST_AT = 2**63 / 1e9  # Unix seconds; times are told in nanoseconds, 64 bits
 MOST_WORKERS = 1024  # whose resources are remembered
 
 _KINDS: Mapping[str, SpanKind] = {
@@ -83,4 +84,4 @@ def _event(moment: Moment) -> Event:
 
 
 def _ns(at: float) -> int:
-    return max(0, round(at * 1e9))
+    return round(min(max(at, 0.0), LATEST_AT) * 1e9)

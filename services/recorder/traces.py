@@ -147,14 +147,15 @@ class Traces:
         heard = hear(await self._messages(id))
         if heard.request is None:  # the capture stream has let go of it
             raise Dropped("lost")
-        return Trace(id, self._spans(id, heard.request, done, heard))
+        return self._told(id, heard.request, done, heard)
 
-    def _spans(self, id: str, request: HttpRequest, done: Done, heard: Heard) -> list[Span]:
+    def _told(self, id: str, request: HttpRequest, done: Done, heard: Heard) -> Trace:
         policy = self._policy
         context = context_of(id, request.headers, policy.ratio)
         finished = Finished(id=id, context=context, request=request, done=done, heard=heard, kinds=policy.kinds)
         try:
-            return [self._redacted(span) for span in trace_of(finished)]
+            spans = [self._redacted(span) for span in trace_of(finished)]
+            return Trace(id, len(spans), self._collector.encoder.encoded(spans))
         except Exception as error:  # whoever is on the bus may say what no pipeline says
             log.error("recorder.trace_failed", exchange=id, sink=self.place, exc_info=error)
             raise Dropped("failed") from error

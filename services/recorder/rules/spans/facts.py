@@ -40,6 +40,7 @@ TABLE: Mapping[str, Told] = {
     "cancelled": Told("request", ("by",)),
     "cancel": Told("request", ("by", "call", "finish_reason")),
 }
+LARGEST = 2**63 - 1  # of a number in an attribute
 CAUSES = frozenset({"retried", "failed-over", "continued"})  # events of the call that they led to
 
 
@@ -85,4 +86,6 @@ def _value(value: Any) -> Value | None:
     """What an attribute may hold; None of anything else."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return tuple(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
+        return None
     return value if isinstance(value, str | int | float) else None
