@@ -9,10 +9,8 @@ from hashlib import sha256
 import anyio
 from sqlalchemy import make_url
 
-from services.recorder.collector import Collector
 from services.recorder.remembering import Remembering
 from services.recorder.rules.redaction import Redaction
-from services.recorder.traces import Policy, Traces
 from services.recorder.watching import Observed, Watching
 from services.recorder.webhook import Receiver as Hook
 from services.recorder.webhook import Webhook
@@ -22,9 +20,7 @@ from shared.bus import Bus
 from shared.config import Settings
 from shared.config import Sink as SinkSettings
 from shared.config.sinks import address, is_webhook
-from shared.config.traces import traces_url
 from shared.ids import new_instance
-from shared.metrics import Metrics
 from shared.records.database import without_password
 from shared.secrets import Secrets
 from shared.subjects import Subjects
@@ -45,6 +41,8 @@ async def recorder(bus: Bus, settings: Settings, secrets: Secrets | None = None)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.recorder.drain_s)
     sinks: list[Observed] = [sink_of(bus, settings, one, secrets) for one in settings.records]
     if settings.traces.enabled:
+        from services.recorder.tracing import traces_of  # brings a library that few have and that takes long to import
+
         sinks.append(traces_of(bus, settings, secrets, worker.metrics))
     receivers = [Receiver(alert.shape, secrets.get(alert.url)) for alert in settings.alerts.values()]
     watching = Watching(worker, sinks, receivers, settings.recorder.lag_alert_s)
@@ -72,27 +70,6 @@ def sink_of(bus: Bus, settings: Settings, sink: SinkSettings, secrets: Secrets) 
     secret = secrets.get(sink.secret).reveal() if sink.secret is not None else None
     hook = Hook(url=url, place=f"webhook {make_url(url).host}", secret=secret, with_bodies=sink.bodies)
     return Webhook(bus, subjects, hook, feed_name(url), rhythm, redaction)
-
-
-def traces_of(bus: Bus, settings: Settings, secrets: Secrets, metrics: Metrics) -> Traces:
-    from services.recorder.otlp import Encoder  # takes long to import, and is not there unless it was asked for
-
-    said = settings.traces
-    collector = Collector(
-        url=traces_url(said.endpoint),
-        place=f"traces {make_url(said.endpoint).host}",
-        headers={name: secrets.get(reference) for name, reference in said.headers.items()},
-        encoder=Encoder(),
-        metrics=metrics,
-    )
-    policy = Policy(
-        ratio=said.ratio,
-        max_waiting=said.max_waiting,
-        max_wait_s=said.max_wait_s,
-        kinds={name: provider.kind for name, provider in settings.providers.items()},
-        redaction=Redaction(settings.recorder.redact) if settings.recorder.redact else None,
-    )
-    return Traces(bus, Subjects(settings.bus.root), collector, policy, Rhythm())
 
 
 @asynccontextmanager

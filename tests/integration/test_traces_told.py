@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 from services.provider_sim.main import Served
-from services.recorder.main import recording, traces_of
+from services.recorder.main import recording
+from services.recorder.tracing import traces_of
 from shared.config import load
 from shared.secrets import Secrets
 from shared.subjects import Subjects
