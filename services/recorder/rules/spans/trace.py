@@ -136,10 +136,10 @@ def _stage(it: Finished, relations: Relations, name: Name) -> Span:
 
 
 def _stage_began_at(it: Finished, relations: Relations, name: Name) -> float:
-    leg = relations.legs[name]
+    leg, moments = relations.legs[name], relations.moments.get(name, ())
     asked = [relations.sent[call].at for call in relations.calls if name == WHOLE or relations.asker(call) == name]
     said = [one.at for one in (leg.head, leg.end) if one is not None]
-    return min([*asked, *said], default=it.request.at)
+    return min([*asked, *said, *(moment.at for moment in moments)], default=it.request.at)
 
 
 def _call(it: Finished, relations: Relations, call: str) -> Span:
