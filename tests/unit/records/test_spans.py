@@ -276,6 +276,12 @@ def test_a_stage_without_an_end_is_lost_and_lasts_as_long_as_the_request() -> No
     assert (stage.error, stage.began_at, stage.ended_at) == ("worker_lost", BEGAN + 0.02, BEGAN + 1)
 
 
+def test_a_stage_begins_with_what_was_said_of_the_way_before_its_call() -> None:
+    spans = traced(retried())
+
+    assert named(spans, "c2", "normalize").began_at == BEGAN < named(spans, "c2", "chat").began_at
+
+
 def test_a_stage_that_is_known_by_its_bytes_alone_begins_with_the_request() -> None:
     stage = traced(Script(ID).request().data(b"a", leg="normal", by=NORMALIZER).done(leg="c1.normal"))[1]
 
@@ -330,6 +336,13 @@ def test_what_is_passed_through_is_called_by_what_is_known_of_it() -> None:
     assert (request.name, call.name) == ("GET", "GET")
     assert "http.route" not in request.attributes
     assert "gen_ai.operation.name" not in call.attributes
+
+
+def test_a_method_that_somebody_made_up_is_one_of_few_names() -> None:
+    script = Script(ID).request(method="BREW", path="/v1/pot", dialect="passthrough").sent(method="BREW", model=None)
+    request, call = traced(script.head(model=None).end().done())
+
+    assert (request.name, call.name, call.attributes["http.request.method"]) == ("_OTHER", "_OTHER", "_OTHER")
 
 
 def test_a_callers_span_is_the_requests_parent() -> None:

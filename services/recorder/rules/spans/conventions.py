@@ -19,6 +19,8 @@ ROUTES = {
 OPERATIONS = {"/v1/embeddings": "embeddings", "/v1/completions": "text_completion"}  # of what is passed through
 PROVIDERS = {"moonshot": "moonshot_ai", "vertex": "gcp.vertex_ai", "anthropic": "anthropic", "openrouter": "openrouter"}
 OPENAI_HOST = "api.openai.com"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+OTHER_METHOD = "_OTHER"
 FAILED = "error"  # in the place of a finish reason that never came
 PORTS = {"http": 80, "https": 443}
 
@@ -26,6 +28,11 @@ PORTS = {"http": 80, "https": 443}
 def operation_of(request: HttpRequest) -> str | None:
     """What is asked for; None where nobody here knows."""
     return CHAT if request.dialect in ROUTES else OPERATIONS.get(path_of(request))
+
+
+def method_of(request: HttpRequest) -> str:
+    """As a name of few: whatever a client makes up is one."""
+    return request.method if request.method in METHODS else OTHER_METHOD
 
 
 def route_of(request: HttpRequest) -> str | None:

@@ -51,7 +51,7 @@ def _request(it: Finished, relations: Relations) -> Span:
         context=it.context,
         id=relations.id(REQUEST),
         parent_id=it.context.parent_id,
-        name=f"{request.method} {route}" if route else request.method,
+        name=" ".join(filter(None, (convention.method_of(request), route))),
         kind="server",
         worker=done.worker,
         began_at=request.at,
@@ -64,7 +64,7 @@ def _request(it: Finished, relations: Relations) -> Span:
 
 def _asked(request: HttpRequest) -> dict[str, Value | None]:
     return {
-        "http.request.method": request.method,
+        "http.request.method": convention.method_of(request),
         "http.route": convention.route_of(request),
         "url.path": convention.path_of(request),
         "url.scheme": "http",
@@ -151,7 +151,7 @@ def _call(it: Finished, relations: Relations, call: str) -> Span:
         context=it.context,
         id=relations.id(name),
         parent_id=relations.id(relations.asker(call)),
-        name=f"{operation} {model}" if operation and model else sent.method,
+        name=f"{operation} {model}" if operation and model else convention.method_of(sent),
         kind="client",
         worker=leg.producer if leg else UPSTREAM,
         began_at=sent.at,
@@ -172,7 +172,7 @@ def _model(it: Finished, relations: Relations, call: str) -> str | None:
 def _sent(it: Finished, relations: Relations, call: str) -> dict[str, Value | None]:
     sent = relations.sent[call]
     return {
-        "http.request.method": sent.method,
+        "http.request.method": convention.method_of(sent),
         **convention.server(sent.path),
         "gen_ai.operation.name": convention.operation_of(it.request),
         "gen_ai.provider.name": _provider(it, relations, sent.provider),
