@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -11,8 +12,10 @@ import structlog
 
 from services.sentinel.rules.answer import Found
 from services.sentinel.rules.watches import Seen, Watches
+from services.sentinel.tapped import Tapped, TappedLeg
 from shared.bus import BusUnavailable, Delivery
-from shared.contracts import Cancel, Watch, decode
+from shared.contracts import Accepted, Cancel, Watch, decode, encode
+from shared.legs import Frame
 from shared.subjects import Leg
 from shared.worker import Worker
 
@@ -28,6 +31,7 @@ class Sentinel:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._watches = Watches()
+        self._tapped = Tapped(worker.bus, worker.subjects)
 
     async def listen(self) -> None:
         """All frames, through one subscription; before the first watch is taken, so that no frame is missed."""
@@ -43,22 +47,68 @@ class Sentinel:
         except msgspec.DecodeError as error:
             log.warning("worker.poison", subject=message.subject, error=str(error))
             return
-        if self._worker.has_room and self._watches.begin(watch, time.monotonic()):
+        is_known = watch.id in self._watches
+        if is_known or not self._worker.has_room:
+            await self._answer(message, busy=not is_known)
+        elif self._watches.begin(watch, time.monotonic()):
             self._worker.began()
+            self._tapped.begin(watch.id)
+            await self._answer(message, busy=False)
+            if watch.again:
+                self._worker.start_soon(self._catch_up, watch.id)
+
+    async def _answer(self, message: Delivery, *, busy: bool) -> None:
+        if not message.reply:  # an ingress of an older version
+            return
+        try:
+            await self._worker.bus.publish(message.reply, encode(Accepted(worker=self._worker.instance, busy=busy)))
+        except BusUnavailable as error:  # it is offered again, and then known
+            log.warning("watch.not_answered", subject=message.subject, error=str(error))
 
     async def _on_frame(self, message: Delivery) -> None:
         address = self._worker.subjects.frame(message.subject)
-        if address.id not in self._watches:
+        leg = self._tapped.leg(address)
+        if leg is None:
             return
-        seen = self._watches.frame(address, message.data, time.monotonic())
-        if seen is not None:
-            await self._tell(seen)
+        await self._read(leg, leg.hear(address.kind, message.headers, message.data))
+        if leg.wants_more:
+            self._worker.start_soon(self._fetch, leg)
+
+    async def _read(self, leg: TappedLeg, frames: list[Frame]) -> None:
+        for frame in frames:
+            address = replace(leg.address, kind=frame.kind)
+            seen = self._watches.frame(address, frame.data, time.monotonic())
+            if seen is not None:
+                await self._tell(seen, is_over=leg.is_over)
+
+    # -- what passed before
+
+    async def _fetch(self, leg: TappedLeg) -> None:
+        while leg.wants_more:
+            await self._read(leg, await leg.fetched())
+
+    async def _catch_up(self, id: str) -> None:
+        """Somebody else watched this answer, or nobody did: all that there is of it by now."""
+        worker = self._worker
+        try:
+            await worker.recall(id)
+            for head in await worker.bus.history(worker.subjects.heads_of(id, LEG)):
+                leg = self._tapped.leg(worker.subjects.frame(head.subject))
+                if leg is not None:
+                    await self._read(leg, await leg.caught_up())
+                    await self._fetch(leg)
+            if await worker.bus.history(worker.subjects.done(id)):
+                self._end(id)
+        except BusUnavailable as error:  # what comes next is a gap, and fetched then
+            log.warning("watch.not_caught_up", request=id, error=str(error))
 
     async def _on_done(self, message: Delivery) -> None:
         self._end(self._worker.subjects.below_request(message.subject)[0])
 
     def _end(self, id: str) -> None:
         if self._watches.end(id):
+            self._tapped.end(id)
+            self._worker.forget(id)
             self._worker.finished()
 
     async def _look_after(self) -> None:
@@ -68,11 +118,11 @@ class Sentinel:
                 log.warning("watch.given_up", request=id)
                 self._end(id)
 
-    async def _tell(self, seen: Seen) -> None:
-        """First the cancel: every character until then is paid for."""
+    async def _tell(self, seen: Seen, *, is_over: bool) -> None:
+        """First the cancel: every character until then is paid for. A call that has ended by now needs none."""
         worker, repeat = self._worker, seen.watch.repeat
         try:
-            if seen.stops:
+            if seen.stops and not is_over:
                 why = "the answer runs in a loop"
                 call = seen.call if repeat.action == "retry" else None  # the next one is another matter
                 cancel = Cancel(by="sentinel", why=why, call=call, finish_reason=repeat.finish_reason)
