@@ -8,6 +8,7 @@ any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from shared.bus import Bus
 from shared.legs import Frame, FramesLost, LegReader
@@ -20,7 +21,7 @@ class TappedLeg:
     """One leg of one answer; it may be addressed to anybody."""
 
     def __init__(self, bus: Bus, subjects: Subjects, address: FrameAddress) -> None:
-        self.address = address
+        self.addresses = {kind: replace(address, kind=kind) for kind in ("head", "data", "end")}
         prefix = subjects.leg(address.id, address.call, address.leg, address.to)
         self._reader = LegReader(bus, prefix, BUFFERED_BYTES)
         self._is_fetching = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -70,14 +69,14 @@ class Sentinel:
         leg = self._tapped.leg(address)
         if leg is None:
             return
-        await self._read(leg, leg.hear(address.kind, message.headers, message.data))
+        if frames := leg.hear(address.kind, message.headers, message.data):
+            await self._read(leg, frames)
         if leg.wants_more:
             self._worker.start_soon(self._fetch, leg)
 
     async def _read(self, leg: TappedLeg, frames: list[Frame]) -> None:
         for frame in frames:
-            address = replace(leg.address, kind=frame.kind)
-            seen = self._watches.frame(address, frame.data, time.monotonic())
+            seen = self._watches.frame(leg.addresses[frame.kind], frame.data, time.monotonic())
             if seen is not None:
                 await self._tell(seen, is_over=leg.is_over)
 
