@@ -96,7 +96,8 @@ async def test_an_answer_that_nobody_watches_has_no_legs() -> None:
     async with memory() as server:
         found = Tapped(MemoryBus(server), SUBJECTS)
         found.begin("R1")
-        is_there = found.leg(ADDRESS) is not None
+        leg = found.leg(ADDRESS)
+        is_there = leg is not None and found.leg(ADDRESS) is leg
         found.end("R1")
         found.end("R1")
 
