@@ -7,10 +7,10 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 RUN python -m venv /opt/build && python -m venv --without-pip /opt/moontide
 COPY pyproject.toml ./
-# What pyproject.toml names, without our own code: this layer is built again only when that file changes.
+# What pyproject.toml names, without our own code, and what sends traces: no pip is in the image to add it. This layer is built again only when that file changes.
 RUN /opt/build/bin/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
         open('build.txt', 'w').write('\n'.join(p['build-system']['requires'])); \
-        open('run.txt', 'w').write('\n'.join(p['project']['dependencies']))" \
+        open('run.txt', 'w').write('\n'.join(p['project']['dependencies'] + p['project']['optional-dependencies']['traces']))" \
     && /opt/build/bin/pip install --quiet --no-cache-dir --disable-pip-version-check -r build.txt \
     && /opt/build/bin/pip --python /opt/moontide/bin/python install --quiet --no-cache-dir --disable-pip-version-check -r run.txt
 COPY README.md ./

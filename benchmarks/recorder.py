@@ -33,7 +33,7 @@ from services.recorder.rules.position import Position
 from services.recorder.store import Batch, Store
 from services.recorder.worker import BATCH_MESSAGES, Rhythm, Sink
 from shared.bus import Captured
-from shared.bus.nats import NatsBus, stream_name
+from shared.bus.nats import NatsBus
 from shared.ids import new_id
 from shared.records.database import open_reader, open_writer
 from shared.records.space import used_bytes
@@ -112,7 +112,7 @@ async def publish(options: argparse.Namespace) -> int:
     messages = mixed(options)
     bus = await NatsBus.connect(options.nats, Subjects(ROOT), "benchmark")
     with suppress(Exception):
-        await bus._js.delete_stream(stream_name(ROOT))
+        await bus._js.delete_stream(Subjects(ROOT).stream)
     await bus.ensure_capture(3600, 4 * 1024**3)
     for message in messages:
         await bus.publish(message.subject, message.data, dict(message.headers) or None)

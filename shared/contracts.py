@@ -281,6 +281,7 @@ class Done(Struct, frozen=True, kw_only=True, tag="done.v1", tag_field="type"):
     fault: Fault | None = None
     attempts: int = 1  # how often the enforcer asked
     unmet: str | None = None  # what it asked for in vain
+    traceparent: str | None = None  # as the client sent it: whether its trace is kept is known without the request
 
 
 class Sample(Struct, frozen=True, kw_only=True, array_like=True):

@@ -25,12 +25,22 @@ def new_id(now_s: float | None = None, random_bytes: bytes | None = None) -> str
 
 def made_at(id: str) -> float:
     """The Unix time in an id, to the millisecond; raises ValueError where it is none."""
+    return (number_of(id) >> 80) / 1000
+
+
+def number_of(id: str) -> int:
+    """An id's 128 bits; raises ValueError where it is none."""
     if not is_id(id):
         raise ValueError("not a request id")
     number = 0
     for char in id:
         number = number << 5 | ALPHABET.index(char)
-    return (number >> 80) / 1000
+    return number
+
+
+def id_of_number(number: int) -> str:
+    """The id of these 128 bits."""
+    return _digits(number, ID_CHARS)
 
 
 def is_id(text: str) -> bool:

@@ -66,6 +66,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("bus_reconnects", "counter", "Connections to the bus that were lost and came back."),
     Figure("recorder_lag_messages", "gauge", "Messages in the capture stream that are not recorded.", ("sink",)),
     Figure("recorder_lag_seconds", "gauge", "How long the oldest of them has been waiting.", ("sink",)),
+    Figure("traces", "counter", "Traces that a collector took (`exported`), or why they were dropped.", ("result",)),
+    Figure("spans", "counter", "Spans of traces that were posted, by what became of them.", ("result",)),
     Figure("worker_in_flight", "gauge", "Jobs or requests in hand."),
     Figure("worker_capacity", "gauge", "The most that it takes."),
     Figure("worker_draining", "gauge", "1 while it takes nothing new."),

@@ -26,6 +26,8 @@ Stage = Literal["enforce", "normalize", "upstream", "watch"]
 FrameKind = Literal["head", "data", "end"]
 Leg = Literal["raw", "normal", "out", "wire"]
 PROVIDERS_BUCKET = "providers"  # where every provider's state can be read at any time
+THOUGHTS_BUCKET = "thoughts"  # what models thought, for a history that lacks it
+RECORDS_QUEUE = "records"  # the recorders that answer questions
 NOBODY = "-"  # whom a leg is addressed to that is only for the record
 
 ONCE_ONLY: frozenset[Stage] = frozenset({"upstream"})
@@ -60,6 +62,11 @@ class Subjects:
     def captured(self) -> str:
         """What the capture stream holds."""
         return f"{self.root}.req.>"
+
+    @cached_property
+    def stream(self) -> str:
+        """The capture stream's name; such names have no dots."""
+        return self.root.upper().replace(".", "_")
 
     def work(self, stage: str) -> str:
         return f"{self.root}.work.{stage}"

@@ -11,10 +11,10 @@ import click
 import msgspec
 
 from services.cli import options
+from services.cli.connecting import run, settings_or_exit
 from services.cli.doctoring.examination import Examination
 from services.cli.doctoring.findings import Diagnosis, Finding, table
 from services.cli.doctoring.patient import Patient
-from services.cli.process import run, settings_or_exit
 from services.upstream.adapters import adapter_of
 from services.upstream.call import Connections, connections
 from services.upstream.google_tokens import Tokens, credentials_of

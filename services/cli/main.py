@@ -36,6 +36,7 @@ COMMANDS = {
     "health": "services.cli.workers:health",
     "providers": "services.cli.providers:providers",
     "config": "services.cli.config:config",
+    "nats-config": "services.cli.nats_config:nats_config",
     "doctor": "services.cli.doctor:doctor",
     "repair": "services.cli.repair:repair",
 }

@@ -1,19 +1,15 @@
-"""What a command line process needs to run services: settings, a bus, signals, and clear last lines."""
+"""Services in this process, each with a connection of its own."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
-import click
 import structlog
 
-from services.cli.loading import load_or_exit
-from services.cli.state import running_url
+from services.cli.connecting import connect
 from services.dashboard.main import PREFIX, Page, listening
 from services.dashboard.main import dashboard as run_dashboard
 from services.enforcer.main import enforcer as run_enforcer
@@ -24,11 +20,9 @@ from services.recorder.main import recorder as run_recorder
 from services.sentinel.main import sentinel as run_sentinel
 from services.upstream.main import upstream as run_upstream
 from shared import log
-from shared.bus import BusUnavailable
 from shared.bus.nats import NatsBus
 from shared.config import Loaded, Settings
-from shared.errors import MoontideError
-from shared.subjects import Subjects
+from shared.rights import KEEPERS
 from shared.worker import Worker
 
 IN_ORDER = (
@@ -42,58 +36,8 @@ IN_ORDER = (
 )  # they stop the other way round: nothing is cut off
 READY_WITHIN_S = 10.0
 SERVICE_PATIENCE_S = 5.0  # with a NATS server that may be starting just now
-COMMAND_PATIENCE_S = 1.0  # of somebody at a terminal
 
 logger = structlog.get_logger("process")
-
-
-def settings_or_exit(
-    file: str | None,
-    services: Collection[str],
-    overrides: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Loaded:
-    """Checked settings; a process without them ends with status 2 and a line per problem."""
-    loaded = load_or_exit(file, services, overrides, environ)
-    log.configure(loaded.settings.log.level, loaded.settings.log.format)
-    return loaded
-
-
-def run(main: Callable[..., Awaitable[None]], *args: Any) -> None:
-    """Runs `main` to its end; what an operator can mend ends in one line and status 1."""
-    options = {"use_uvloop": sys.platform != "win32"}
-    try:
-        anyio.run(main, *args, backend_options=options)
-    except (MoontideError, BusUnavailable) as error:
-        raise click.ClickException(str(error)) from None
-    except BaseExceptionGroup as group:
-        known, rest = group.split((MoontideError, BusUnavailable, SystemExit))
-        if rest is not None or known is None:
-            raise
-        first = _first(known)
-        raise (first if isinstance(first, SystemExit) else click.ClickException(str(first))) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-async def connect(
-    settings: Settings, loaded: Loaded, name: str, url: str | None = None, patience_s: float = COMMAND_PATIENCE_S
-) -> NatsBus:
-    """A bus for one service; raises BusUnavailable with what to do when there is none."""
-    url = url or settings.bus.url or running_url(settings.home)
-    if url is None:
-        raise BusUnavailable("no NATS server is known: start `moontide up`, or set MOONTIDE_NATS_URL")
-    credentials = loaded.secrets.get(settings.bus.credentials).reveal() if settings.bus.credentials else None
-    return await NatsBus.connect(
-        url, Subjects(settings.bus.root), f"moontide {name}", credentials=credentials, patience_s=patience_s
-    )
 
 
 @dataclass
@@ -115,7 +59,8 @@ async def running(loaded: Loaded, names: Collection[str], url: str | None = None
         for name in (name for name in IN_ORDER if name in names):
             bus = await connect(settings, loaded, name, url, SERVICE_PATIENCE_S)
             stack.push_async_callback(bus.close)
-            await bus.ensure_capture(settings.bus.capture.max_age_s, settings.bus.capture.max_bytes)
+            if name in KEEPERS:
+                await bus.ensure_capture(settings.bus.capture.max_age_s, settings.bus.capture.max_bytes)
             await _enter(stack, name, bus, loaded, state)
             logger.debug(log.SERVICE_STARTED, service=name)
         if state.page is not None:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from services.cli import options
-from services.cli.process import connect, run, settings_or_exit
+from services.cli.connecting import connect, run, settings_or_exit
 from services.upstream.board import share
 from shared.bus import Bus
 from shared.config import Loaded, Settings

@@ -16,6 +16,7 @@ from shared.records.answers import understood
 from shared.records.differences import compared, is_same, lines_of
 from shared.records.moments import local_time
 from shared.records.queries import Part, Row
+from shared.traces import context_of
 
 SHOWN_FACTS = 200  # characters of an event's facts
 SHOWN_CHANGES = 12  # lines of what a provider's answer differs in; `diff` has all of them
@@ -78,6 +79,7 @@ def _facts(inspection: Inspection, manner: Manner) -> list[str]:
     state = row["outcome"] if row["state"] == "done" else row["state"]
     facts: list[Fact] = [
         ("exchange", f"{row['number']}  {row['id']}"),
+        ("trace", f"{context_of(row['id'], row['request_headers'] or {}, 1.0).trace_id:032x}"),
         ("requested", f"{local_time(row['at'])}  {row['method'] or '?'} {row['path'] or '?'}"),
         ("client", _joined(row["client"], row["peer"], row["dialect"])),
         ("status", _joined(row["status"], state, row["finish_reason"])),

@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from services.cli import options
+from services.cli.connecting import run
 from services.cli.loading import load_or_exit
-from services.cli.process import run
 from services.cli.records import exchange_called, records
 from services.cli.replaying.compared import Account, differences, is_same, side_by_side
 from services.cli.replaying.live import asked_again, changes_of, key_for, send

@@ -12,9 +12,10 @@ import click
 import structlog
 
 from services.cli import options
+from services.cli.connecting import run, settings_or_exit
 from services.cli.loading import load_checked
 from services.cli.orders import listening_for_orders
-from services.cli.process import run, running, settings_or_exit
+from services.cli.process import running
 from services.cli.reloading import Reloading, until_stopped
 from services.cli.watching import Watch
 from services.cli.worker_port import metrics_port
@@ -66,7 +67,8 @@ def _start(
     metrics_port: int | None = None,
     dashboard: Mapping[str, Any] | None = None,
 ) -> None:
-    overrides = {"ingress": ingress or {}, "dashboard": dashboard or {}, "metrics": {"port": metrics_port}}
+    said = {"ingress": ingress, "dashboard": dashboard, "metrics": {"port": metrics_port}}
+    overrides = {section: values for section, values in said.items() if values}  # {} would put the file's out of force
     wish = Wish(name=name, file=file, overrides=overrides, parent=parent)
     run(_serve, settings_or_exit(file, [name], overrides), wish)
 

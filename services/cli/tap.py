@@ -10,9 +10,9 @@ import anyio
 import click
 
 from services.cli import options
+from services.cli.connecting import connect, run, settings_or_exit
 from services.cli.nats_sub import nats_sub
 from services.cli.orders import listening_for_orders
-from services.cli.process import connect, run, settings_or_exit
 from services.cli.state import running_url
 from shared.bus import Bus, Captured, Delivery
 from shared.config import Loaded

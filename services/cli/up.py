@@ -16,18 +16,12 @@ from filelock import FileLock, Timeout
 
 from services.cli import options
 from services.cli.children import Children, Scale, children, parse_scale
+from services.cli.connecting import run, settings_or_exit
 from services.cli.loading import load_checked
 from services.cli.nats_server import nats_server
 from services.cli.nats_sub import nats_sub
 from services.cli.orders import Order, Orders, listening_for_orders, listening_to
-from services.cli.process import (
-    IN_ORDER,
-    READY_WITHIN_S,
-    run,
-    running,
-    settings_or_exit,
-    until_ready,
-)
+from services.cli.process import IN_ORDER, READY_WITHIN_S, running, until_ready
 from services.cli.reloading import Reloading, until_stopped
 from services.cli.repeat import Repeat, repeat_of, with_repeat
 from services.cli.state import announced, private_folder

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from services.cli import options
-from services.cli.process import connect, run, settings_or_exit
+from services.cli.connecting import connect, run, settings_or_exit
 from shared.bus import Bus, BusUnavailable, Delivery
 from shared.config import Loaded
 from shared.contracts import Cancel, Heartbeat, decode, encode

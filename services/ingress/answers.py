@@ -175,10 +175,10 @@ class Plain:
     async def close(self, end: End) -> Reply:
         if not end.is_well_formed or self._head is None:
             return _error_reply(self._answering, end, self._headers)
-        is_stopped = end.outcome == "stopped"
-        whole = bytes(self._body) if self._assembly is None else self._assembly.completion(is_cut=is_stopped)
+        is_cut = end.outcome == "stopped"
+        whole = bytes(self._body) if self._assembly is None else self._assembly.completion(is_cut=is_cut)
         try:
-            body = self._answering.plain(whole, is_stopped=is_stopped)
+            body = self._answering.plain(whole, end)
         except Refused as refused:
             return error_reply(self._answering.refusal(refused.fault), refused.fault, self._headers)
         is_own = self._assembly is not None or self._answering.is_translated

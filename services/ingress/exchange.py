@@ -37,6 +37,7 @@ from shared.course import Course
 from shared.errors import Unavailable
 from shared.legs import Frame, FramesLost
 from shared.subjects import Leg, Stage
+from shared.traces import PARENT_HEADER
 from shared.worker import Worker, cancelled
 
 LAST_WORDS_S = 2.0  # how long a cancelled call's end is waited for, so that the record has it
@@ -287,6 +288,7 @@ class Exchange:
             fault=end.fault,
             attempts=end.attempts,
             unmet=end.unmet,
+            traceparent=plan.request.headers.get(PARENT_HEADER),
         )
         try:
             if reply.left_out:

@@ -29,6 +29,7 @@ from shared.contracts import Body, Done, Fault, HttpRequest, encode
 from shared.errors import Refused
 from shared.ids import new_id
 from shared.secrets import scrub
+from shared.traces import PARENT_HEADER
 from shared.worker import Worker
 
 log = structlog.get_logger("ingress")
@@ -72,10 +73,11 @@ class Refusals:
         log.info("request.refused", request=id, method=http.method, path=path, status=found.status, why=why)
         if is_recorded(http.method, http.path):
             request = _request(http, id, at)
-            await self._record(request, self._done(reply, found, began), is_known=VISIT in http)
+            done = self._done(reply, found, began, request.headers.get(PARENT_HEADER))
+            await self._record(request, done, is_known=VISIT in http)
         return reply.response or web.Response(status=refusal.status)
 
-    def _done(self, reply: Reply, found: Fault, began: float) -> Done:
+    def _done(self, reply: Reply, found: Fault, began: float, traceparent: str | None) -> Done:
         return Done(
             at=time.time(),
             worker=self._worker.instance,
@@ -86,6 +88,7 @@ class Refusals:
             body=Body(data=scrub(reply.body.decode("utf-8", "replace")).encode(), size=len(reply.body)),
             headers=reply.headers,
             fault=found,
+            traceparent=traceparent,
         )
 
     async def _record(self, request: HttpRequest, done: Done, is_known: bool) -> None:

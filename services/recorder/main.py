@@ -39,7 +39,11 @@ async def recorder(bus: Bus, settings: Settings, secrets: Secrets | None = None)
     secrets = secrets or Secrets({})
     identity = Identity(service="recorder", instance=new_instance("recorder"), capacity=CAPACITY)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.recorder.drain_s)
-    sinks = [sink_of(bus, settings, one, secrets) for one in settings.records]
+    sinks: list[Observed] = [sink_of(bus, settings, one, secrets) for one in settings.records]
+    if settings.traces.enabled:
+        from services.recorder.tracing import traces_of  # brings a library that few have and that takes long to import
+
+        sinks.append(traces_of(bus, settings, secrets, worker.metrics))
     receivers = [Receiver(alert.shape, secrets.get(alert.url)) for alert in settings.alerts.values()]
     watching = Watching(worker, sinks, receivers, settings.recorder.lag_alert_s)
     async with worker.running(), recording(worker, sinks, settings.recorder.drain_s, watching):

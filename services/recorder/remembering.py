@@ -20,9 +20,9 @@ from shared.bus import BusUnavailable, Delivery
 from shared.contracts import Ask, Recorded, decode, encode
 from shared.records.database import NoRecords, RecordsUnavailable
 from shared.records.queries import NotFound, Records, reading
+from shared.subjects import RECORDS_QUEUE
 from shared.worker import Worker
 
-QUEUE = "records"
 AT_ONCE = 2
 BUSY = "the recorder has too many questions to answer"
 WAITING = 64  # questions in hand, those that wait included
@@ -43,7 +43,7 @@ class Remembering:
     async def listen(self) -> None:
         """Only who has a database answers at all."""
         if self._urls:
-            await self._worker.bus.subscribe(self._worker.subjects.ask_records, self._on_ask, queue=QUEUE)
+            await self._worker.bus.subscribe(self._worker.subjects.ask_records, self._on_ask, queue=RECORDS_QUEUE)
 
     async def _on_ask(self, message: Delivery) -> None:
         if self._in_hand >= WAITING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -15,6 +15,7 @@ from services.upstream.hearing import Ears, Heard
 from services.upstream.relay import Ending, Relay
 from services.upstream.route import Route
 from services.upstream.rules import faults
+from services.upstream.rules.tracing import context_headers
 from shared.bodies import put_body
 from shared.config import Model, Provider, Settings, Target
 from shared.contracts import Fault, HttpRequest, Job, encode
@@ -135,8 +136,11 @@ class Caller:
     def _outgoing(self, route: Route, asking: Asking, recalled: Recalled) -> Outgoing:
         job = asking.job
         if job.request.dialect == "passthrough":
-            return route.adapter.other(job.request, asking.body)
-        return route.adapter.chat(job.request, asking.body, route.model, route.target, job.streamed, recalled)
+            made = route.adapter.other(job.request, asking.body)
+        else:
+            made = route.adapter.chat(job.request, asking.body, route.model, route.target, job.streamed, recalled)
+        context = context_headers(self._settings.traces, job.request, asking.call)
+        return replace(made, headers={**made.headers, **context}) if context else made
 
     def _request(self, route: Route, job: Job, outgoing: Outgoing) -> Request:
         key = self._key(route, job)

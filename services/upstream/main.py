@@ -13,7 +13,7 @@ from services.upstream.board import Board
 from services.upstream.call import Connections, connections
 from services.upstream.desks import Bench, desk_for
 from services.upstream.hearing import Ears
-from services.upstream.replay import BUCKET, BUCKET_BYTES, MAX_AGE_S, Replay
+from services.upstream.replay import BUCKET_BYTES, MAX_AGE_S, Replay
 from services.upstream.rules.latencies import Latencies
 from services.upstream.worker import Upstream
 from shared.alerts import Receiver
@@ -22,7 +22,7 @@ from shared.config import Loaded, Settings
 from shared.ids import new_instance
 from shared.seal import SealKey
 from shared.secrets import Secrets
-from shared.subjects import Subjects
+from shared.subjects import THOUGHTS_BUCKET, Subjects
 from shared.worker import Commit, Craft, Identity, Worker
 
 if TYPE_CHECKING:  # google-auth takes long to import, and most installations have no use for it
@@ -56,7 +56,7 @@ async def _service(bus: Bus, settings: Settings, secrets: Secrets, kept: Connect
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.upstream.drain_s)
     bench = Bench(
         connections=kept,
-        ears=Ears(Replay(await bus.state(BUCKET, MAX_AGE_S, BUCKET_BYTES)), seal),
+        ears=Ears(Replay(await bus.state(THOUGHTS_BUCKET, MAX_AGE_S, BUCKET_BYTES)), seal),
         seal=seal,
         worker=worker,
         board=Board(worker),

@@ -14,7 +14,6 @@ from services.upstream.adapters import Recalled, Replays, Thoughts
 from services.upstream.rules.thoughts import History
 from shared.bus import BusUnavailable, State
 
-BUCKET = "thoughts"
 MAX_AGE_S = 7 * 24 * 3600.0  # a conversation that rests for longer goes on with a blank in their place
 BUCKET_BYTES = 256 * 1024 * 1024
 LOCAL_BYTES = 32 * 1024 * 1024  # this worker's own copy of what it has seen lately

@@ -52,7 +52,7 @@ class NatsBus:
         self._nc = client
         self._js: JetStreamContext = client.jetstream(timeout=API_TIMEOUT_S)
         self._subjects = subjects
-        self._stream = stream_name(subjects.root)
+        self._stream = subjects.stream
         self._bucket = f"{self._stream}_bodies"
         self._store: Any = None
         self._closing = False
@@ -70,8 +70,12 @@ class NatsBus:
         password: str | None = None,
         credentials: str | None = None,
         patience_s: float = 5.0,
+        inbox: str = "_INBOX",
     ) -> NatsBus:
-        """A connection that comes back by itself; raises BusUnavailable when none can be had in `patience_s`."""
+        """A connection that comes back by itself; raises BusUnavailable when none can be had in `patience_s`.
+
+        Answers come in below `inbox`.
+        """
         client = Client()
         bus = cls(client, subjects)
 
@@ -109,6 +113,7 @@ class NatsBus:
             "error_cb": failed,
             "user": user,
             "password": password,
+            "inbox_prefix": inbox,
             "user_credentials": RawCredentials(credentials) if credentials else None,
         }
         await _connect(client, options, url, patience_s)
@@ -204,12 +209,18 @@ class NatsBus:
     async def _ensure_store(self, max_age_s: float, max_bytes: int) -> Any:
         with suppress(NotFoundError, BucketNotFoundError):
             return await self._js.object_store(self._bucket)
-        config = js_api.ObjectStoreConfig(bucket=self._bucket, ttl=int(max_age_s), max_bytes=max_bytes)
-        store = await self._js.create_object_store(self._bucket, config)
-        # nats-py makes a full store refuse new bodies; ours lets go of the oldest, as the capture stream does
-        made = (await self._js.stream_info(f"OBJ_{self._bucket}")).config
-        await self._js.update_stream(made.evolve(discard=js_api.DiscardPolicy.OLD))
-        return store
+        config = js_api.StreamConfig(  # nats-py's own refuses new bodies when it is full; ours lets go of the oldest
+            name=f"OBJ_{self._bucket}",
+            subjects=[f"$O.{self._bucket}.C.>", f"$O.{self._bucket}.M.>"],
+            max_age=max_age_s,
+            max_bytes=max_bytes,
+            storage=js_api.StorageType.FILE,
+            discard=js_api.DiscardPolicy.OLD,
+            allow_direct=True,
+            allow_rollup_hdrs=True,
+        )
+        await self._js.add_stream(config)
+        return await self._js.object_store(self._bucket)
 
     async def history(self, subject_filter: str, first_seq: int = 1, limit: int = 512) -> list[Captured]:
         ask = {"seq": first_seq, "next_by_subj": subject_filter, "batch": limit}
@@ -319,6 +330,9 @@ class NatsBus:
 
     async def close(self) -> None:
         self._closing = True
+        # wait_for of Python 3.11 may lose the cancellation of an attempt to connect that fails in the same moment, and
+        # nats-py would go on trying for ever: so it gives up by itself too
+        self._nc.options["max_reconnect_attempts"] = 1
         # with the server gone nats-py raises TypeError, or RuntimeError where uvloop has closed its socket
         # and may wait for ever for a socket that has closed itself
         with suppress(nats.errors.Error, TypeError, RuntimeError, OSError), anyio.move_on_after(CLOSE_WITHIN_S):
@@ -332,11 +346,6 @@ class _Leavable:
     async def leave(self) -> None:
         with suppress(nats.errors.Error), anyio.CancelScope(shield=True):  # it flushes, see `flush`
             await self._subscription.drain()  # type: ignore[no-untyped-call]
-
-
-def stream_name(root: str) -> str:
-    """The capture stream of a subject root; stream names have no dots."""
-    return root.upper().replace(".", "_")
 
 
 async def _connect(client: Client, options: dict[str, Any], url: str, patience_s: float) -> None:

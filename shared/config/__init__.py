@@ -10,6 +10,8 @@ schema       values against the structs
 rules        what no type can say
 kinds        which keys belong to which kind of provider
 proxy_environment  providers that well-known variables name
+traces       where traces go, and what that takes
+addresses    the form of addresses
 references   where secrets stand, and who needs them
 client_keys  the keys that clients come with
 loader       all of it, in order
@@ -44,6 +46,7 @@ from shared.config.settings import (
     Settings,
     Sink,
     Target,
+    Traces,
     Upstream,
     When,
 )
@@ -73,6 +76,7 @@ __all__ = [
     "Sink",
     "Stamp",
     "Target",
+    "Traces",
     "Upstream",
     "When",
     "decide",

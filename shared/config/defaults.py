@@ -15,6 +15,7 @@ from shared.config.proxy_environment import (
     models_of,
     providers_of,
 )
+from shared.config.traces import with_endpoint
 from shared.config.vertex import vertex_url
 
 BASE_URLS = {
@@ -46,7 +47,7 @@ def completed(layer: Layer, environ: Mapping[str, str]) -> Layer:
     if layer.values.get("models") is None:
         first = next(iter(_mapping(layer, "providers")), "moonshot")
         layer = _said(layer, ("models",), {"*": {"targets": [{"provider": first}]}})
-    layer = _with_attempts(layer, environ)
+    layer = with_endpoint(_with_attempts(layer, environ), environ)
     if layer.values.get("records") is None:
         url = f"sqlite:///{layer.values['home']}/records.db"
         layer = _said(layer, ("records",), [{"url": url}])

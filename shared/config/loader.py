@@ -24,6 +24,7 @@ from shared.config.rules import broken_rules
 from shared.config.schema import Findings, as_settings, checked, shape
 from shared.config.settings import Settings
 from shared.config.sinks import address, is_webhook
+from shared.config.traces import extra_rules
 from shared.errors import ConfigError, Problem
 from shared.secrets import Secrets, looks_secret, scrub
 
@@ -127,7 +128,7 @@ def _checked(
     for at, sink in enumerate(settings.records):
         if looks_secret(sink.url) and layer.origin(("records", at, "url")).source == name:
             findings.add(("records", at, "url"), PASSWORD_OF_SINK)
-    for path, what in broken_rules(settings, findings):
+    for path, what in (*broken_rules(settings, findings), *extra_rules(settings.traces, services)):
         if not findings.covers(path):
             findings.add(path, what)
     secrets = resolved(values, services, environ, findings)

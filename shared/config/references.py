@@ -27,6 +27,7 @@ NEEDED_BY: tuple[tuple[Path, frozenset[str] | None], ...] = (  # None = every se
     (("records", "*", "url"), frozenset({"recorder", "dashboard", RECORDS})),
     (("records", "*", "password"), frozenset({"recorder", "dashboard", RECORDS})),
     (("records", "*", "secret"), frozenset({"recorder"})),
+    (("traces", "headers", "*"), frozenset({"recorder"})),
     (("providers", "*", "headers", "*"), frozenset({"upstream"})),
 )
 

@@ -38,6 +38,7 @@ NEEDS_RESTART: tuple[Path, ...] = (
     ("upstream", "seal_key"),
     ("log",),
     ("metrics",),
+    ("traces",),
 )
 """Sections and keys that were built into connections, sockets and files when the process started."""
 

@@ -6,16 +6,17 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from urllib.parse import urlsplit
 
 import msgspec
 
+from shared.config.addresses import HEADER, is_url
 from shared.config.kinds import kind_rules, missing_url
 from shared.config.layers import Path
 from shared.config.models import entry_of
 from shared.config.schema import Findings, closest, literal_refused
 from shared.config.settings import Model, Provider, Route, Settings, Target
 from shared.config.sinks import recorder_rules, sink_rules
+from shared.config.traces import traces_rules
 from shared.secrets import is_reference, is_secret_name
 
 ROOT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -23,7 +24,6 @@ NAME = re.compile(r"[A-Za-z0-9_-]+")  # a provider's name is a token of a subjec
 FINISH_REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
 HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
 TOOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,47}")  # `moontide_` and a number still fit before and behind it
-HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 BUS_SCHEMES = ("nats", "tls", "ws", "wss")
 
 Finding = tuple[Path, str]
@@ -36,6 +36,7 @@ def broken_rules(settings: Settings, known: Findings) -> Iterator[Finding]:
     yield from recorder_rules(settings.recorder)
     yield from _ingress(settings)
     yield from _dashboard(settings)
+    yield from traces_rules(settings.traces)
     if not settings.providers:
         yield ("providers",), "at least one is needed"
     for name, provider in settings.providers.items():
@@ -57,7 +58,7 @@ def _bus(settings: Settings) -> Iterator[Finding]:
     if not ROOT.fullmatch(settings.bus.root):
         yield ("bus", "root"), "must be letters, digits, - and _, in parts separated by dots"
     for url in (settings.bus.url or "").split(",") if settings.bus.url is not None else ():
-        if not _is_url(url.strip(), BUS_SCHEMES):
+        if not is_url(url.strip(), BUS_SCHEMES):
             yield ("bus", "url"), "must be nats://host:port (or tls, ws, wss), several separated by commas"
 
 
@@ -97,7 +98,7 @@ def _provider(path: Path, provider: Provider, known: Findings) -> Iterator[Findi
             (*path, "base_url"),
             missing_url(provider),
         )
-    elif provider.base_url and not _is_url(provider.base_url, ("http", "https")):
+    elif provider.base_url and not is_url(provider.base_url, ("http", "https")):
         yield (*path, "base_url"), "must be http://host/path or https://host/path, without a query"
     for name, value in msgspec.structs.asdict(provider.timeouts).items():
         if value <= 0:
@@ -180,13 +181,3 @@ def _target(path: Path, target: Target, settings: Settings) -> Iterator[Finding]
 
 def _is_served(model: str, provider: Provider) -> bool:
     return any(fnmatchcase(model.lower(), glob.lower()) for glob in provider.serves)
-
-
-def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    plain = not parts.query and not parts.fragment and not re.search(r"\s", text)
-    return parts.scheme in schemes and bool(parts.hostname) and port_is_fine and plain

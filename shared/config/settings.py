@@ -33,6 +33,7 @@ Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Days = Annotated[float, Meta(gt=0)]
 Rate = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Gib = Annotated[float, Meta(gt=0)]
 
 ProviderKind = Literal["moonshot", "openai", "openrouter", "anthropic", "vertex"]
@@ -146,6 +147,18 @@ class MetricsPort(Section, frozen=True, kw_only=True):
     port: Port | None = None  # None = nowhere; its heartbeats say the same to the ingress
 
 
+class Traces(Section, frozen=True, kw_only=True):
+    """A trace of each request, for a collector that speaks OTLP over HTTP."""
+
+    enabled: bool = False
+    endpoint: str = "http://127.0.0.1:4318"  # where OTEL_EXPORTER_OTLP_ENDPOINT is set and nothing else said, that
+    headers: dict[str, SecretRef] = {}  # of every post
+    ratio: Share = 1.0  # of the traces that begin here
+    propagate: bool = False  # providers are told which trace a call belongs to
+    max_waiting: Count = 10_000  # finished requests, while the collector is away or slow; the oldest are dropped
+    max_wait_s: Seconds = 3600.0  # likewise
+
+
 class Log(Section, frozen=True, kw_only=True):
     """What goes to stderr."""
 
@@ -160,7 +173,7 @@ class Retry(Section, frozen=True, kw_only=True):
     base_s: Seconds = 0.5  # the pause before a second call, doubled each time, of which a random part is waited
     cap_s: Seconds = 8.0
     max_wait_s: Seconds = 20.0  # the longest Retry-After that is waited for
-    budget: Annotated[float, Meta(ge=0, le=1)] = 0.2  # second calls, as a share of first ones
+    budget: Share = 0.2  # second calls, as a share of first ones
 
 
 class Limits(Section, frozen=True, kw_only=True):
@@ -271,6 +284,7 @@ class Settings(Section, frozen=True, kw_only=True):
     recorder: Recorder = Recorder()
     log: Log = Log()
     metrics: MetricsPort = MetricsPort()
+    traces: Traces = Traces()
     providers: dict[str, Provider] = {}
     models: dict[str, Model] = {}  # by name or glob
     routes: tuple[Route, ...] = ()  # the first that fits wins

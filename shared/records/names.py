@@ -1,4 +1,5 @@
-"""What an exchange can be called: its number, its id or the beginning of it, and what its provider called it."""
+"""What an exchange can be called: its number, its id or the beginning of it, the trace that it began, and what its
+provider called it."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from shared.records.tables import Call, Exchange, Table, ToolCall
+from shared.traces import request_id_of
 
 PREFIX_CHARS = 4  # the fewest characters of an id that stand for it
 NUMBER_DIGITS = 15  # a longer one is an id
@@ -28,6 +30,8 @@ def meanings(name: str, kind: Kind = "any") -> Iterator[ColumnElement[bool]]:
             yield EXCHANGES.c.number == int(name)
         yield EXCHANGES.c.id == name.upper()
         yield EXCHANGES.c.id == name
+        if (of_trace := request_id_of(name)) is not None:
+            yield EXCHANGES.c.id == of_trace
         if len(name) >= PREFIX_CHARS:
             begin = name.upper()
             yield and_(EXCHANGES.c.id >= begin, EXCHANGES.c.id < begin + LAST_CHAR)

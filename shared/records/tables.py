@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, Text
 from sqlmodel import Field, SQLModel
 
-REVISION = "0003"  # the newest under `migrations`, which a test holds to these tables
+REVISION = "0004"  # the newest under `migrations`, which a test holds to these tables
 
 NAMES = {
     "pk": "pk_%(table_name)s",
@@ -77,6 +77,7 @@ class Exchange(Table, table=True):
     cost_usd: float | None = Field(default=None, description="of all its calls; empty where no price is known")
     first_byte_s: float | None = Field(default=None, description="ttft: until the answer's first byte")
     latency_s: float | None = Field(default=None, description="until the answer's end")
+    answered_at: float | None = Field(default=None, description="when the answer had ended, at its maker")
     token_s: float | None = Field(default=None, description="tpot: seconds per output token after the first")
     tokens_per_s: float | None = Field(default=None, description="output tokens a second")
     calls: int = Field(default=0, description="requests to providers")

@@ -20,6 +20,10 @@ from uuid import uuid4
 import openai
 import pytest
 
+from services.cli.nats_config import password_of
+from shared.rights import rights
+from shared.subjects import Subjects
+
 pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +32,7 @@ CLIENT_KEY = "mt-0123456789abcdef"
 BUILD_S = 600
 UP_S = 180
 READY_S = 30
+UP = ("up", "-d", "--no-build", "--scale", f"normalizer={NORMALIZERS}")
 WORKERS = {
     **{"ingress": 1, "upstream": 1, "normalizer": NORMALIZERS, "enforcer": 1},
     **{"sentinel": 1, "recorder": 1, "dashboard": 1},
@@ -76,7 +81,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "MOONTIDE_IMAGE": os.environ.get("MOONTIDE_IMAGE", f"{project}:test"),
         "MOONTIDE_CONFIG_FILE": "./deploy/demo.yaml",
         "MOONTIDE_CLIENT_KEYS_FILE": str(keys),
-        "NATS_PASSWORD": "12e4",  # which NATS would take for a number
+        **{password_of(user): password(user) for user in rights(Subjects())},
         "INGRESS_PORT": "0",
         "DASHBOARD_PORT": "0",
     }
@@ -92,10 +97,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             subprocess.run(["docker", "rmi", "-f", f"{project}:test"], capture_output=True, check=False)
 
 
+def password(user: str) -> str:
+    """One that NATS would take for a number, were it not quoted."""
+    return f"12e{list(rights(Subjects())).index(user)}"
+
+
 def start(stack: Stack) -> None:
-    up = ["up", "-d", "--no-build", "--wait", "--wait-timeout", str(UP_S), "--scale", f"normalizer={NORMALIZERS}"]
     try:
-        stack.compose(*up, limit_s=UP_S + 60)
+        stack.compose(*UP, "--wait", "--wait-timeout", str(UP_S), limit_s=UP_S + 60)
     except AssertionError as error:
         logs = stack.compose("logs", "--no-color", "--tail", "30")
         raise AssertionError(f"{error}\n{logs}") from None
@@ -109,12 +118,15 @@ def eventually(check: Callable[[], bool], limit_s: float = READY_S) -> None:
 
 
 def status(request: str | urllib.request.Request) -> int:
+    """0 while nobody answers."""
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+    except OSError:
+        return 0
 
 
 def workers(stack: Stack) -> list[dict[str, Any]]:
@@ -125,6 +137,11 @@ def workers(stack: Stack) -> list[dict[str, Any]]:
 
 def count(found: list[dict[str, Any]], service: str) -> int:
     return sum(worker["service"] == service for worker in found)
+
+
+def violations(stack: Stack) -> list[str]:
+    """What the server refused, since its container was made."""
+    return [line for line in stack.compose("logs", "--no-color", "nats").splitlines() if "Violation" in line]
 
 
 def test_the_ingress_is_ready_once_every_stage_answers(stack: Stack) -> None:
@@ -188,6 +205,23 @@ def test_provider_keys_and_client_keys_are_only_where_they_are_needed(stack: Sta
         assert CLIENT_KEY not in environ, service
 
 
+def test_each_container_has_the_password_of_its_own_user_alone(stack: Stack) -> None:
+    for container in stack.containers():
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        environ = container["Config"]["Env"]
+        users = [user for user in rights(Subjects()) if any(f"//{user}:{password(user)}@" in one for one in environ)]
+        assert users == ([service] if service in rights(Subjects()) else []), service
+
+
+def test_the_tap_can_watch_and_not_cancel(stack: Stack) -> None:
+    watched = stack.compose("run", "--rm", "--no-deps", "-T", "tap", "workers", "--json")
+    refused = stack.run("run", "--rm", "--no-deps", "-T", "tap", "cancel", f"01J{'0' * 23}")
+
+    assert {json.loads(line)["service"] for line in watched.splitlines()} == set(WORKERS)
+    assert refused.returncode == 1
+    eventually(lambda: any("user:tap" in line and "Publish Violation" in line for line in violations(stack)))
+
+
 def test_another_normalizer_takes_over_when_one_is_killed(stack: Stack) -> None:
     victim = stack.containers("normalizer")[0]["Id"]
     subprocess.run(["docker", "kill", victim], capture_output=True, check=True)
@@ -196,3 +230,15 @@ def test_another_normalizer_takes_over_when_one_is_killed(stack: Stack) -> None:
 
     assert answer.choices[0].message.content
     eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS - 1)
+
+
+def test_the_server_has_nothing_to_refuse_the_services(stack: Stack) -> None:
+    assert [line for line in violations(stack) if "user:tap" not in line] == []
+
+
+def test_a_password_is_changed_for_a_user_and_the_others_come_back(stack: Stack) -> None:
+    stack.environ[password_of("ingress")] = "12e99"
+    stack.compose(*UP, limit_s=UP_S)
+
+    eventually(lambda: status(f"{stack.url}/readyz") == 200, UP_S)
+    eventually(lambda: count(workers(stack), "normalizer") == NORMALIZERS, UP_S)

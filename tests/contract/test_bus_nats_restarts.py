@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
 import anyio
@@ -124,6 +125,31 @@ async def test_no_server_at_all_is_unavailable_in_time() -> None:
         await NatsBus.connect(f"nats://127.0.0.1:{free_port()}", SUBJECTS, "test", patience_s=0.3)
 
     assert anyio.current_time() - began < 3
+
+
+async def test_a_closed_bus_tries_no_longer_also_where_a_cancellation_was_lost(
+    own_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trying = anyio.Event()
+
+    async def connect(*_args: object, **_options: object) -> None:
+        if not trying.is_set():
+            trying.set()
+            with suppress(asyncio.CancelledError):  # lost, as where it and the refusal come at once
+                await anyio.sleep_forever()
+        raise ConnectionRefusedError
+
+    before = asyncio.all_tasks()
+    bus = await NatsBus.connect(own_nats.url, SUBJECTS, "test")
+    monkeypatch.setattr("nats.aio.transport.TcpTransport.connect", connect)
+    await anyio.to_thread.run_sync(own_nats.kill)
+    with anyio.fail_after(PATIENCE_S):
+        await trying.wait()
+    await bus.close()
+
+    if left := asyncio.all_tasks() - before:
+        _, pending = await asyncio.wait(left, timeout=PATIENCE_S)
+        assert not pending
 
 
 async def test_a_bus_whose_server_is_gone_can_be_closed(own_nats: NatsServer) -> None:

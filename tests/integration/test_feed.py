@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from shared.bus import BusUnavailable
-from shared.bus.nats import NatsBus, stream_name
+from shared.bus.nats import NatsBus
 from shared.subjects import Subjects
 from tests.fixtures.embedded import NatsServer
 
@@ -70,7 +70,7 @@ async def test_a_feed_goes_on_behind_what_was_acknowledged(bus: NatsBus, bus_roo
 async def test_a_feed_whose_stream_is_gone_says_so(bus: NatsBus, bus_root: str) -> None:
     feed = await bus.feed("reader")
     assert await feed.fetch(1, 0.05) == []
-    await bus._js.delete_stream(stream_name(bus_root))
+    await bus._js.delete_stream(Subjects(bus_root).stream)
 
     with pytest.raises(BusUnavailable):
         await feed.fetch(1, 10)

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from services.recorder.main import feed_name, recorder, recording
 from services.recorder.worker import Rhythm, Sink
 from shared.bodies import put_body
-from shared.bus.nats import NatsBus, stream_name
+from shared.bus.nats import NatsBus
 from shared.config import Settings
 from shared.config import Sink as SinkSettings
 from shared.config.settings import Bus as BusSettings
@@ -112,7 +112,7 @@ async def test_a_deleted_stream_that_counts_from_one_again_is_read(bus: NatsBus,
     async with recorder(bus, settings_of(bus_root, url)):
         await publish(bus, plain("A", root=bus_root))
         await eventually(is_done(url, 1))
-    await bus._js.delete_stream(stream_name(bus_root))
+    await bus._js.delete_stream(Subjects(bus_root).stream)
     await bus.ensure_capture(3600, 256 * 1024 * 1024)
     await publish(bus, plain("B", root=bus_root))
     async with recorder(bus, settings_of(bus_root, url)):
@@ -193,7 +193,7 @@ async def test_what_the_stream_let_go_of_is_counted_and_the_rest_is_recorded(
     url = url_in(tmp_path)
     await publish(bus, plain("A", root=bus_root))
     await bus.flush()
-    await bus._js.purge_stream(stream_name(bus_root))
+    await bus._js.purge_stream(Subjects(bus_root).stream)
     await publish(bus, plain("B", root=bus_root))
     with capture_logs() as told:
         async with recorder(bus, settings_of(bus_root, url)):

@@ -54,9 +54,8 @@ class Answering(Protocol):
 
     def codec(self) -> AnswerCodec: ...
 
-    def plain(self, body: bytes, *, is_stopped: bool = False) -> bytes:
-        """A whole canonical completion in the dialect; raises Refused where it can't be said. One that `is_stopped`
-        was ended by us."""
+    def plain(self, body: bytes, end: End) -> bytes:
+        """A whole canonical completion, which ended so, in the dialect; raises Refused where it can't be said."""
 
     def refusal(self, fault: Fault) -> Refusal: ...
 

@@ -183,7 +183,7 @@ class LegacyAnswering(OpenAIChatAnswering):
     def codec(self) -> AnswerCodec:
         return LegacyAnswer(self._left_out)
 
-    def plain(self, body: bytes, *, is_stopped: bool = False) -> bytes:
+    def plain(self, body: bytes, end: End) -> bytes:
         if CALLS not in body:
             return body
         completion = _decode(body)

@@ -89,7 +89,7 @@ class OpenAIChatAnswering:
     def codec(self) -> AnswerCodec:
         return OpenAIChatAnswer()
 
-    def plain(self, body: bytes, *, is_stopped: bool = False) -> bytes:
+    def plain(self, body: bytes, end: End) -> bytes:
         return body
 
     def refusal(self, fault: Fault) -> Refusal:

@@ -165,6 +165,7 @@ def _exchange_row(id: str, heard: Heard, legs: dict[Name, Leg], calls: list[Row]
         **rows.speed_row(usage, bool(streamed), first_byte_s, total_s),
         "first_byte_s": first_byte_s,
         "latency_s": total_s,
+        "answered_at": end.at if end else None,
         "calls": max(len(calls), done.calls if done else 0),
         "tools_offered": None,  # a live exchange's request is not looked into
         "body_bytes": done.body_bytes if done else None,

@@ -95,7 +95,7 @@ def _end(row: Row) -> End | None:
     return End(
         outcome=row["outcome"],
         worker="",
-        at=row["at"] + (row["latency_s"] or 0.0),
+        at=row["answered_at"] or row["at"] + (row["latency_s"] or 0.0),
         usage=Usage(**told) if told else None,
         finish_reason=row["finish_reason"],
         completion_id=row["completion_id"],

@@ -10,6 +10,7 @@ from services.upstream.history import Ids, canonical_history
 from shared.config import Model, Provider, Target
 from shared.config.routes import PROVIDER_HEADER
 from shared.contracts import HttpRequest
+from shared.traces import CONTEXT_HEADERS
 
 K2 = "kimi-k2"
 CHAT = "/chat/completions"
@@ -28,9 +29,11 @@ NOT_FORWARDED = frozenset(
         "accept-encoding",
         "expect",
         PROVIDER_HEADER,
+        *CONTEXT_HEADERS,
     }
 )
-"""Headers of one hop (RFC 9110, 7.6.1), those that our own HTTP client sets, and those that are for us."""
+"""Headers of one hop (RFC 9110, 7.6.1), those that our own HTTP client sets, and those that are for us. Which trace a
+call belongs to is not the adapters' to say."""
 
 
 class OpenAI:

@@ -291,7 +291,7 @@ def completion(*calls: Json, **message: Any) -> bytes:
 
 def test_a_plain_call_is_told_as_a_function_call() -> None:
     call = {"id": "look_0", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-    choice = msgspec.json.decode(LegacyAnswering("id").plain(completion(call)))["choices"][0]
+    choice = msgspec.json.decode(LegacyAnswering("id").plain(completion(call), DONE))["choices"][0]
 
     function_call = {"name": "look", "arguments": "{}"}
     assert choice["message"] == {"role": "assistant", "content": None, "function_call": function_call}
@@ -301,7 +301,7 @@ def test_a_plain_call_is_told_as_a_function_call() -> None:
 def test_of_several_plain_calls_the_first_is_told() -> None:
     answering = LegacyAnswering("id")
     calls = [{"id": n, "type": "function", "function": {"name": n, "arguments": "{}"}} for n in ("look", "hear")]
-    choice = msgspec.json.decode(answering.plain(completion(*calls)))["choices"][0]
+    choice = msgspec.json.decode(answering.plain(completion(*calls), DONE))["choices"][0]
 
     assert choice["message"]["function_call"]["name"] == "look"
     assert list(answering.left_out) == ["tool_calls"]
@@ -310,10 +310,10 @@ def test_of_several_plain_calls_the_first_is_told() -> None:
 def test_a_plain_answer_without_calls_keeps_its_bytes() -> None:
     raw = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
 
-    assert LegacyAnswering("id").plain(raw) is raw
+    assert LegacyAnswering("id").plain(raw, DONE) is raw
 
 
 def test_a_broken_choice_is_left_to_its_reader() -> None:
     raw = b'{"choices": [{"index": 0, "finish_reason": "tool_calls"}]}'
 
-    assert msgspec.json.decode(LegacyAnswering("id").plain(raw))["choices"][0]["finish_reason"] == "function_call"
+    assert msgspec.json.decode(LegacyAnswering("id").plain(raw, DONE))["choices"][0]["finish_reason"] == "function_call"

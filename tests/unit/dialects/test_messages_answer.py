@@ -44,7 +44,7 @@ def streamed(said: list[Json], finish: str = "stop", answering: MessagesAnswerin
 def plain(said: list[Json], finish: str = "stop") -> Json:
     assembly = Assembly()
     assembly.feed(stream(said, finish))
-    message: Json = msgspec.json.decode(ANSWERING.plain(assembly.completion()))
+    message: Json = msgspec.json.decode(ANSWERING.plain(assembly.completion(), COMPLETE))
     return message
 
 

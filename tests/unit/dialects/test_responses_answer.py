@@ -37,8 +37,19 @@ def streamed(said: list[Json], finish: str = "stop", **fields: Any) -> Json:
 def plain(said: list[Json], finish: str = "stop", **fields: Any) -> Json:
     assembly = Assembly()
     assembly.feed(stream(said, finish))
-    response: Json = msgspec.json.decode(answering(**fields).plain(assembly.completion()))
+    response: Json = msgspec.json.decode(answering(**fields).plain(assembly.completion(), COMPLETE))
     return response
+
+
+def test_streamed_or_not_it_was_completed_when_its_answer_had_ended() -> None:
+    end = msgspec.structs.replace(COMPLETE, at=7.9)
+    assembly = Assembly()
+    assembly.feed(stream([], "stop"))
+
+    told = response_of(events(written(stream([], "stop"), end)))
+    whole = msgspec.json.decode(answering().plain(assembly.completion(), end))
+
+    assert (told["completed_at"], whole["completed_at"]) == (7, 7)
 
 
 def test_thinking_text_and_calls_become_items_in_their_order() -> None:

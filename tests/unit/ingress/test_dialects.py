@@ -172,7 +172,7 @@ def test_a_break_without_a_fault_lets_go_what_is_held() -> None:
 
 
 def test_a_plain_answer_is_the_canonical_one() -> None:
-    assert CHAT.answering("X1").plain(b"{}") == b"{}"
+    assert CHAT.answering("X1").plain(b"{}", end()) == b"{}"
 
 
 # -- everything else

@@ -95,6 +95,13 @@ def test_the_exchange_tells_of_the_call_whose_answer_was_used() -> None:
     ]
 
 
+def test_it_was_answered_when_the_leg_that_its_client_got_had_ended() -> None:
+    script = Script("A").request().sent("c1").head("c1").data(b"{}", "c1").end("c1", at=7.5).done(leg="c1.raw")
+    unanswered = Script("B").request().sent("c1").end("c1", at=7.5).done(leg=None)
+
+    assert (records(script).exchange["answered_at"], records(unanswered).exchange["answered_at"]) == (7.5, None)
+
+
 def test_calls_are_in_their_order() -> None:
     script = Script("A").request()
     for number in (10, 2, 1):

@@ -16,7 +16,13 @@ Row = dict[str, Any]
 ROW: Row = {
     **{"id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "at": 100.0, "state": "done", "dialect": "openai_responses"},
     **{"client": "max", "method": "POST", "path": "/v1/responses", "model": "k2", "streamed": True},
-    **{"outcome": "complete", "latency_s": 2.5, "finish_reason": "stop", "completion_id": "chatcmpl-1"},
+    **{
+        "outcome": "complete",
+        "latency_s": 2.5,
+        "answered_at": 102.25,
+        "finish_reason": "stop",
+        "completion_id": "chatcmpl-1",
+    },
     **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")),
     **dict.fromkeys(("error_status", "error_code", "error_message", "error_type", "error_param")),
 }
@@ -82,8 +88,16 @@ def test_a_response_is_told_with_its_request_and_its_answer() -> None:
     assert (told.canonical, told.answer) == (b'{"messages":[]}', b"data: [DONE]")
     assert told.content_type == "text/event-stream"
     assert told.end is not None
-    assert (told.end.outcome, told.end.at, told.end.fault) == ("complete", 102.5, None)
+    assert (told.end.outcome, told.end.at, told.end.fault) == ("complete", 102.25, None)
     assert told.end.usage == Usage(prompt_tokens=3)
+
+
+def test_of_older_records_an_answer_ended_when_its_client_had_it() -> None:
+    told = recorded(ROW | {"answered_at": None}, "c1.normal", parts())
+
+    assert told is not None
+    assert told.end is not None
+    assert told.end.at == 102.5
 
 
 def test_an_error_is_told_as_it_was() -> None:

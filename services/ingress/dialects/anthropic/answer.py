@@ -62,7 +62,7 @@ class MessagesAnswering:
     def codec(self) -> MessagesCodec:
         return MessagesCodec(self)
 
-    def plain(self, body: bytes, *, is_stopped: bool = False) -> bytes:
+    def plain(self, body: bytes, end: End) -> bytes:
         completion: Json = msgspec.json.decode(body)
         choice: Json = next(iter(completion.get("choices") or ()), {})
         blocks = blocks_of(choice.get("message") or {})

@@ -15,7 +15,7 @@ from services.ingress.dialects.responses.objects import Frame, ending_of, usage_
 from services.ingress.dialects.responses.request import Earlier, canonical, read, references
 from services.ingress.dialects.responses.stream import ResponsesCodec
 from services.ingress.dialects.tokens import tokens_of
-from shared.contracts import Fault
+from shared.contracts import End, Fault
 
 __all__ = ["Earlier", "OpenAIResponses", "ResponsesAnswering"]
 
@@ -65,17 +65,17 @@ class ResponsesAnswering:
         """Writes nothing up to the event of that number."""
         return ResponsesCodec(self.frame, after)
 
-    def plain(self, body: bytes, *, is_stopped: bool = False) -> bytes:
-        return msgspec.json.encode(self.response(body, is_stopped))
+    def plain(self, body: bytes, end: End) -> bytes:
+        return msgspec.json.encode(self.response(body, end))
 
-    def response(self, body: bytes, is_stopped: bool = False) -> Json:
+    def response(self, body: bytes, end: End) -> Json:
         """The response object of a whole canonical completion."""
         completion: Json = msgspec.json.decode(body)
         choice: Json = next(iter(completion.get("choices") or ()), {})
         output = [self.frame.item(block) for block in blocks_of(choice.get("message") or {})]
-        status, incomplete = ending_of(choice.get("finish_reason"), is_stopped=is_stopped)
+        status, incomplete = ending_of(choice.get("finish_reason"), is_stopped=end.outcome == "stopped")
         tokens = tokens_of(completion.get("usage") or choice.get("usage"))
-        at = {"completed_at": int(self.frame.at)}
+        at = {"completed_at": int(end.at)}
         return self.frame.response(status, output, incomplete_details=incomplete, usage=usage_of(tokens), **at)
 
     def refusal(self, fault: Fault) -> Refusal:
