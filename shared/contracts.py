@@ -166,11 +166,13 @@ class Job(Struct, frozen=True, kw_only=True, tag="job.v1", tag_field="type"):
 
 
 class Watch(Struct, frozen=True, kw_only=True, tag="watch.v1", tag_field="type"):
-    """An offer to the sentinels: look for loops in this request's answer. Nobody waits for whoever takes it."""
+    """An offer to the sentinels: look for loops in this request's answer. Nobody waits for whoever takes it: it answers
+    with `Accepted`, so that it can be replaced should it die."""
 
     id: str
     repeat: RepeatSettings
     choices: int = 1  # how many the client asked for
+    again: bool = False  # it was offered before: what has passed since is in the capture stream
 
 
 class Accepted(Struct, frozen=True, kw_only=True, tag="accepted.v1", tag_field="type"):

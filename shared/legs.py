@@ -283,17 +283,21 @@ class LegReader:
         """
         while True:
             if self._ready:
-                taken = list(self._ready)
-                self._ready.clear()
-                self._ready_bytes = 0
-                if self._seam is None or (taken := self._joined(self._seam, taken)):
+                if taken := self.here():
                     return taken
             elif self.needs_healing:
-                await self._heal()
+                await self.heal()
             elif self._fault is not None:
                 return [Frame("end", encode(self._ended_by(self._fault)))]
             elif not await self._something(patience_s):
                 return []
+
+    def here(self) -> list[Frame]:
+        """The frames that can be handed on without waiting."""
+        taken = list(self._ready)
+        self._ready.clear()
+        self._ready_bytes = 0
+        return taken if self._seam is None else self._joined(self._seam, taken)
 
     async def _something(self, patience_s: float | None) -> bool:
         """Waits; whether there is something to do."""
@@ -311,13 +315,22 @@ class LegReader:
         self.ended = True
         return End(outcome="lost", worker=self.producer or "", at=time.time(), fault=fault)
 
-    async def _heal(self) -> None:
+    async def heal(self) -> None:
+        """Gets what is missing; raises FramesLost."""
         for attempt in range(HEAL_ATTEMPTS):
             if attempt:
                 await anyio.sleep(HEAL_PAUSE_S)
             if await self.catch_up() or not self.needs_healing:
                 return
         raise FramesLost(f"frame {self._next} of {self.prefix} is neither on the bus nor in the capture stream")
+
+    def pass_over(self) -> None:
+        """What is missing is lost, and this reader can do without it: on with what came after it."""
+        self._next = min(self._early, default=self._latest + 1)
+        if self._next in self._early:
+            frame = self._early.pop(self._next)
+            self._early_bytes -= len(frame.data)
+            self._accept(self._next, frame)
 
     async def catch_up(self) -> bool:
         """Takes what is missing from the capture stream; whether there was any of it."""

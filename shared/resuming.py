@@ -97,23 +97,26 @@ class Resuming:
             yield
             return
         subscription = await self._inbox.adopt(job.id, job.resume.address)
-        self._told[job.id] = await self._told_before(job, service_of(job.resume.worker))
+        await self.recall(job.id, service_of(job.resume.worker))
         try:
             yield
         finally:
             await subscription.leave()
-            self._told.pop(job.id, None)
+            self.forget(job.id)
 
-    async def _told_before(self, job: Job, service: str) -> Counter[tuple[str, str | None]]:
-        told: Counter[tuple[str, str | None]] = Counter()
-        for captured in await self._bus.history(self._subjects.events(job.id)):
+    async def recall(self, id: str, service: str) -> None:
+        """Learns what workers of the service have told about a request, until `forget`."""
+        told = self._told[id] = Counter()
+        for captured in await self._bus.history(self._subjects.events(id)):
             try:
                 event = decode(Event, captured.data)
             except msgspec.DecodeError:  # nobody of ours told that
                 continue
             if service_of(event.worker) == service:
                 told[captured.subject.rpartition(".")[2], event.call] += 1
-        return told
+
+    def forget(self, id: str) -> None:
+        self._told.pop(id, None)
 
     def was_told(self, id: str, name: str, call: str | None) -> bool:
         """Whether the dead worker had told this already: then it is told for the second time only now."""

@@ -40,7 +40,7 @@ OFFERS_OF_SERVICE: dict[str, tuple[Stage, ...]] = {
     "normalizer": ("upstream",),
 }
 UNANSWERED: frozenset[Stage] = frozenset({"watch"})
-"""Stages whose offers nobody waits for: nothing is taken over there."""
+"""Stages of which nobody asks who has a job in hand: a watch may be offered twice (shared/sentries.py)."""
 
 
 @dataclass(frozen=True)

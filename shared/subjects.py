@@ -116,6 +116,10 @@ class Subjects:
         """Every frame of one kind of leg, whoever it is addressed to: for a tap."""
         return f"{self.root}.req.*.*.{leg}.*.*"
 
+    def heads_of(self, id: str, leg: str) -> str:
+        """The first frame of each leg of that kind, of one request."""
+        return f"{self.root}.req.{id}.*.{leg}.*.head"
+
     def worker(self, service: str, instance: str) -> str:
         return f"{self.root}.worker.{service}.{instance}"
 

@@ -31,7 +31,7 @@ SEW_PAUSE_S = 0.5
 
 log = structlog.get_logger("takeover")
 
-Tell = Callable[[str, str, str, Mapping[str, Any]], Awaitable[None]]
+Tell = Callable[[str, str, str | None, Mapping[str, Any]], Awaitable[None]]
 """Publishes an event: request, name, call, facts."""
 
 

@@ -48,6 +48,7 @@ from shared.metrics import MOST_IN_BEAT, Metrics, exposition
 from shared.offers import offer
 from shared.resuming import Resuming, is_under_way
 from shared.roster import BEAT_S, GREETING_S, Roster
+from shared.sentries import Sentries
 from shared.subjects import ONCE_ONLY, Leg, Stage, Subjects
 from shared.takeovers import Takeovers
 from shared.version import version
@@ -111,6 +112,7 @@ class Worker:
         self._vitals = Vitals(bus, subjects, self.roster)
         self._resuming = Resuming(bus, subjects, self.inbox)
         self._takeovers = Takeovers(bus, subjects, self.cancels, self._vitals, identity.instance, self._tell)
+        self.sentries = Sentries(bus, subjects, self.roster, self._tell)
         self.craft = craft
         self._drain_s = drain_s
         self._membership: Subscription | None = None
@@ -226,14 +228,15 @@ class Worker:
             self._newcomer = anyio.Event()
             await self._beat()
             self.inbox.look_after(self.start_soon)
-            self.roster.sweep(self.inbox.producers() | self._resuming.origins)
+            self.roster.sweep(self.inbox.producers() | self._resuming.origins | self.sentries.on_duty)
 
     async def _watch(self) -> None:
         """Looks whether those are alive that work for us, and those that we work for."""
         while True:
             await anyio.sleep(LOOK_S)
             makers = {course.producer for course in self.inbox.courses() if course.producer is not None}
-            dead = await self._vitals.dead(makers | self._resuming.origins)
+            dead = await self._vitals.dead(makers | self._resuming.origins | self.sentries.on_duty)
+            self.sentries.relieve(dead, self.start_soon)
             for course in self.inbox.courses():
                 if course.producer in dead:
                     self.start_soon(self._takeovers.replace, course)
@@ -445,6 +448,13 @@ class Worker:
         """Publishes a fact about a request, unless the dead worker whose job this is has told it already."""
         if not self._resuming.was_told(id, name, call):
             await self._tell(id, name, call, facts)
+
+    async def recall(self, id: str) -> None:
+        """Until `forget`, what workers of this service have told about a request is not told again."""
+        await self._resuming.recall(id, self.identity.service)
+
+    def forget(self, id: str) -> None:
+        self._resuming.forget(id)
 
     async def _tell(self, id: str, name: str, call: str | None, facts: Mapping[str, Any]) -> None:
         event: Struct = Event(at=time.time(), worker=self.instance, call=call, facts=dict(facts))

@@ -1,6 +1,6 @@
 """How long text waits that `retry` holds back, and how much of a loop its client gets to see.
 
-python -m benchmarks.loops.waiting [--seed 4]
+python -m benchmarks.loops.waiting [--seed 5]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ GROUPS = {
     for name, module in (("code", healthy_code), ("data", healthy_data), ("prose", healthy_prose))
     for kind in module.KINDS
 }
+PERIODS = (range(1, 4), range(4, 8), range(8, 32), range(32, 128), range(128, 512), range(512, 2_049))
 RETRY = RepeatSettings(action="retry")
 
 
@@ -86,7 +87,7 @@ def shown(sample: Sample, pick: Random) -> tuple[int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=5)
     seed = parser.parse_args().seed
     pick, by_group = Random(seed), defaultdict[str, Waiting](Waiting)
     for sample in healthy(seed):
@@ -97,11 +98,20 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for name, waiting in sorted(by_group.items()):
         print(f"| {name} | {' | '.join(waiting.row())} |")
-    print("\n| loops | rounds shown: median / p95 / max | characters shown: median / p95 / max |\n|---|---|---|")
-    for kind in ("exact", "varying"):
-        seen = [shown(sample, pick) for sample in loops(seed) if sample.kind.startswith("exact") == (kind == "exact")]
+    print("\n| loops | period, characters | how many | rounds shown | characters shown |\n|---|---|---|---|---|")
+    for (kind, periods), seen in sorted(shown_by_kind(seed).items(), key=lambda row: (row[0][0], row[0][1].start)):
         characters, rounds = (sorted(values) for values in zip(*seen, strict=True))
-        print(f"| {kind} ({len(seen)}) | {_spread(rounds, '{:.1f}')} | {_spread(characters, '{:,.0f}')} |")
+        told = (f"{periods.start} to {periods.stop - 1:,}", str(len(seen)))
+        print(f"| {' | '.join((kind, *told, _spread(rounds, '{:.1f}'), _spread(characters, '{:,.0f}')))} |")
+
+
+def shown_by_kind(seed: int) -> dict[tuple[str, range], list[tuple[int, float]]]:
+    pick, found = Random(seed), defaultdict[tuple[str, range], list[tuple[int, float]]](list)
+    for sample in loops(seed):
+        kind = "exact" if sample.kind.startswith("exact") else "varying"
+        periods = next(one for one in PERIODS if sample.period in one)
+        found[kind, periods].append(shown(sample, pick))
+    return found
 
 
 def _spread(ordered: list[float], form: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import anyio
@@ -112,13 +113,21 @@ class Exchange:
         worker.began()
         try:
             await self._announce()
-            with worker.inbox.following(self._id, plan.call, leg, plan.buffered_bytes) as course:
+            with self._watched(), worker.inbox.following(self._id, plan.call, leg, plan.buffered_bytes) as course:
                 return await self._answered(stage, course)
         except BusUnavailable as error:
             fault = Fault(status=503, code="bus_unavailable", message=str(error), retry_after_s=1)
             return await self._close(self._failed("refused", fault))
         finally:
             worker.finished()
+
+    def _watched(self) -> AbstractContextManager[None]:
+        """Somebody looks for loops while the block lasts, if there is somebody."""
+        worker, plan = self._worker, self._plan
+        if not plan.repeat.is_on:
+            return nullcontext()
+        watch = Watch(id=self._id, repeat=plan.repeat, choices=plan.choices)
+        return worker.sentries.watching(watch, worker.start_soon)
 
     async def _announce(self) -> None:
         """What the client asked for; and what the pipeline will be asked for, where that differs."""
@@ -170,9 +179,6 @@ class Exchange:
             origin=self._worker.instance,
             enforce=plan.enforce,
         )
-        if job.watched:
-            watch = Watch(id=self._id, repeat=plan.repeat, choices=plan.choices)
-            await self._worker.bus.publish(self._worker.subjects.work("watch"), encode(watch))
         await self._worker.offer(stage, job, course)
 
     async def _relay(self, course: Course) -> None:

@@ -12,25 +12,15 @@ BLOCK = 64
 
 
 class RepeatDetector:
-    """Feed it one text, piece by piece; it answers with the loop once it sees it, and never again.
+    """Feed it one text, piece by piece; it answers with the loop once it sees it, and never again."""
 
-    `early` is what makes it wary of rounds that vary, long before they are a loop: see `varies_since`.
-    """
-
-    def __init__(self, settings: RepeatSettings, early: RepeatSettings | None = None) -> None:
+    def __init__(self, settings: RepeatSettings) -> None:
         self._history = History()
         self._run = ExactRun(settings)
         self._rounds = VaryingRounds(settings)
-        self._early = VaryingRounds(early) if early is not None else None
         self._ahead = ""  # not looked at yet: shorter than the way to the next look
         self._next = BLOCK  # the text's length at the next look
         self._done = settings.threshold == 0
-        self._suspect: Loop | None = None
-
-    @property
-    def varies_since(self) -> int | None:
-        """Where rounds that vary began that went on at the last look, and may become a loop; None without them."""
-        return self._suspect.start if self._suspect is not None else None
 
     def feed(self, text: str) -> Loop | None:
         if self._done:
@@ -56,7 +46,6 @@ class RepeatDetector:
         history = self._history
         if history.length % BLOCK or self._run.is_halfway(history.length):
             return None
-        self._suspect = self._early.look(history) if self._early is not None else None
         return self._rounds.look(history)
 
     def _next_look(self) -> int:

@@ -32,8 +32,11 @@ BEHAVIOURS = {
     "ends": ("sim/forgetful?then=done&thoughts=3", {"ensure_tool_call": {}}),
     "careless": ("sim/careless", {"check_tool_calls": {}}),
     "never": ("sim/forgetful?times=9", {"ensure_tool_call": {}}),
+    "varies": ("sim/loop?kind=counter&recovers=true&delay_ms=1&length=40000", {"repeat": {"action": "retry"}}),
+    "marked": ("sim/loop?where=markers&recovers=true&delay_ms=1&length=40000", {"repeat": {"action": "retry"}}),
     "loops": ("sim/loop?recovers=true&delay_ms=1&length=40000", {"repeat": {"action": "retry"}}),
 }
+UNMET = {"unmet": "ensure_tool_call", "attempts": 3}
 UNIT = "Return count a."  # of the loop
 
 
@@ -99,6 +102,31 @@ def test_chat_a_loop_is_never_seen(enforcing: Installation, stream: bool) -> Non
     assert choice.message.content.count(UNIT) <= 1
 
 
+def test_chat_a_stream_says_at_its_end_that_attempts_were_in_vain(enforcing: Installation) -> None:
+    found = chat(enforcing, "never", True)
+    with enforcing.client() as client:
+        chunks = list(client.chat.completions.create(model="never", messages=MESSAGES, tools=[WEATHER], stream=True))
+
+    assert [(chunk.model_extra or {}).get("moontide") for chunk in chunks if chunk.model_extra] == [UNMET]
+    assert (found.choices[0].finish_reason, found.choices[0].message.content[:9]) == ("stop", "Attempt 1")
+
+
+@either
+def test_chat_of_a_loop_that_varies_one_round_is_seen(enforcing: Installation, stream: bool) -> None:
+    (choice,) = chat(enforcing, "varies", stream, tools=[]).choices
+
+    assert choice.message.content.endswith(RECOVERED)
+    assert len(choice.message.content) < 300
+
+
+@either
+def test_chat_a_call_in_markers_that_loops_is_made_again(enforcing: Installation, stream: bool) -> None:
+    (choice,) = chat(enforcing, "marked", stream).choices
+
+    assert (choice.finish_reason, choice.message.content or "") == ("tool_calls", "")
+    assert [call.function.name for call in choice.message.tool_calls] == ["get_weather"]
+
+
 # -- Anthropic's Messages
 
 
@@ -140,6 +168,24 @@ def test_messages_a_loop_is_never_seen(enforcing: Installation, stream: bool) ->
     assert text.count(UNIT) <= 1
 
 
+@either
+def test_messages_a_call_in_markers_that_loops_is_made_again(enforcing: Installation, stream: bool) -> None:
+    found = message(enforcing, "marked", stream)
+
+    assert [block.type for block in found.content] == ["tool_use"]
+    assert found.stop_reason == "tool_use"
+
+
+def test_messages_a_stream_says_at_its_end_that_attempts_were_in_vain(enforcing: Installation) -> None:
+    found = message(enforcing, "never", True)
+    asked: Any = {"model": "never", "max_tokens": 9000, "messages": MESSAGES, "tools": [ANTHROPIC_TOOL]}
+    with Anthropic(base_url=enforcing.url, api_key=CLIENT_KEY, max_retries=0, timeout=COMMAND_S) as client:
+        (told,) = [event for event in client.messages.create(**asked, stream=True) if event.type == "message_delta"]
+
+    assert (told.model_extra or {})["moontide"] == UNMET
+    assert (found.stop_reason, found.usage.output_tokens) == ("end_turn", told.usage.output_tokens)
+
+
 # -- OpenAI's Responses
 
 
@@ -179,6 +225,21 @@ def test_responses_a_loop_is_never_seen(enforcing: Installation, stream: bool) -
     assert found.status == "completed"
     assert found.output_text.endswith(RECOVERED)
     assert found.output_text.count(UNIT) <= 1
+
+
+@either
+def test_responses_a_call_in_markers_that_loops_is_made_again(enforcing: Installation, stream: bool) -> None:
+    found = response(enforcing, "marked", stream)
+
+    assert [item.type for item in found.output] == ["function_call"]
+    assert found.status == "completed"
+
+
+def test_responses_a_stream_says_at_its_end_that_attempts_were_in_vain(enforcing: Installation) -> None:
+    found = response(enforcing, "never", True)
+
+    assert (found.model_extra or {})["moontide"] == UNMET
+    assert found.status == "completed"
 
 
 def test_responses_what_was_enforced_is_remembered(enforcing: Installation) -> None:

@@ -16,7 +16,7 @@ from anyio.abc import Process
 
 from services.provider_sim.main import Served, serve
 from services.provider_sim.scenarios import load
-from tests.fixtures.pipeline import Answer, Exchange, Pipeline, pipeline, providers, simulators, targets
+from tests.fixtures.pipeline import Answer, Exchange, Pipeline, pipeline, providers, received, simulators, targets
 
 pytestmark = pytest.mark.backend
 
@@ -202,12 +202,16 @@ def two_choices(loops: tuple[int, ...]) -> str:
     return json.dumps({"scenarios": {"two-choices": {"answers": [{"steps": steps}]}}})
 
 
-async def choices(nats_url: str, root: str, loops: tuple[int, ...], repair: bool) -> Answer:
+async def choices(
+    nats_url: str, root: str, loops: tuple[int, ...], repair: bool, repeat: Mapping[str, Any] = STOP
+) -> Answer:
     async with (
         await serve(scenarios=load(two_choices(loops))) as simulated,
-        pipeline(nats_url, root, config([simulated], STOP, repair=repair), sentinels=1) as running,
+        pipeline(nats_url, root, config([simulated], repeat, repair=repair), sentinels=1) as running,
     ):
-        return await running.ask("choices", stream=True, n=2)
+        answer = await running.ask("choices", stream=True, n=2)
+        assert received(simulated) == 1
+        return answer
 
 
 @both
@@ -222,6 +226,13 @@ async def test_a_choice_that_loops_does_not_stop_a_healthy_one(nats_url: str, bu
 @both
 async def test_an_answer_whose_choices_all_loop_is_stopped(nats_url: str, bus_root: str, repair: bool) -> None:
     answer = await choices(nats_url, bus_root, (0, 1), repair)
+
+    assert reasons(answer) == {0: ["repeat"], 1: ["repeat"]}
+    assert len(answer.text()) < 2 * EARLY
+
+
+async def test_with_several_choices_retry_is_stop(nats_url: str, bus_root: str) -> None:
+    answer = await choices(nats_url, bus_root, (0, 1), True, {"action": "retry"})
 
     assert reasons(answer) == {0: ["repeat"], 1: ["repeat"]}
     assert len(answer.text()) < 2 * EARLY

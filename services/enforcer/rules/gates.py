@@ -11,9 +11,7 @@ from shared.repeats.detector import RepeatDetector
 from shared.repeats.history import WINDOW
 from shared.repeats.loop import Loop
 from shared.repeats.loop import RepeatSettings as Tolerance
-
-WARY = Tolerance(threshold=1.0, min_length=40)
-"""Rounds that vary are held back from the fifth on, and from 120 characters: healthy text hardly ever gets there."""
+from shared.repeats.nearly import NearlyAgain
 
 
 class LoopGate:
@@ -25,8 +23,10 @@ class LoopGate:
     """
 
     def __init__(self, settings: RepeatSettings, before: str = "") -> None:
-        self._detector = RepeatDetector(Tolerance(settings.threshold, settings.min_length), WARY)
+        tolerance = Tolerance(settings.threshold, settings.min_length)
+        self._detector = RepeatDetector(tolerance)
         self._again = SaidAgain()
+        self._nearly = NearlyAgain(tolerance)
         self._held = ""
         self._base = max(0, len(before) - WINDOW)  # characters that nobody here has seen
         self.passed = len(before)
@@ -49,10 +49,8 @@ class LoopGate:
         if found is not None:
             self.loop = replace(found, start=found.start + self._base)
             return self.loop.start
-        since = self._detector.varies_since
         length = self.passed + len(self._held)
-        start = length - self._again.feed(text)
-        return start if since is None else min(start, since + self._base)
+        return length - max(self._again.feed(text), self._nearly.feed(text))
 
     def finish(self) -> str:
         """The text is over, and was no loop."""

@@ -88,12 +88,12 @@ class Message:
         said = call.arguments  # its name may have come after a piece of them
         return out + (self._delta(_fragment(number, {"function": {"arguments": said}})) if said else b"")
 
-    def finish(self, reason: str, extra: Json, spent: Usage | None) -> bytes:
+    def finish(self, reason: str, extra: Json, spent: Usage | None, mark: Json) -> bytes:
         """`extra` is what else the provider's finish frame says; the tokens of earlier calls are added to its own."""
         choice = {"index": 0, "delta": {}, **extra, "finish_reason": reason}
         if isinstance(choice.get("usage"), dict) and spent is not None:
             choice["usage"] = _summed(choice["usage"], spent)
-        return self.begin() + self._event({"choices": [choice]})
+        return self.begin() + self._event({"choices": [choice], **mark})
 
     def usage(self, told: Json | None, spent: Usage | None, total: Usage | None) -> bytes:
         """`told` is the provider's own account of the last call; without one the `total` is told as it is."""

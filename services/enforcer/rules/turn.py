@@ -23,6 +23,7 @@ from services.enforcer.rules.steps import Again, Last, Step, Wanting, Why
 from services.enforcer.rules.voice import Voice
 from shared.contracts import End, RepeatSettings, Usage
 from shared.prefixes import Prefix
+from shared.unmet import unmet_mark
 from shared.usage import added
 from shared.whole_answers import DONE, as_stream
 
@@ -35,6 +36,7 @@ class Turn:
         self._demand = demand
         self._request = prepared(request, demand)  # grows with each attempt
         self._buffers = not streamed or (demand.ensure is not None and demand.ensure.mode == "buffer")
+        self._streamed = streamed
         self._tells_usage = not streamed or request.tells_usage
         self._message = Message()
         self._voice = Voice(self._message, mute=self._buffers)
@@ -223,7 +225,8 @@ class Turn:
 
     def _closed(self, end: End, last: Last) -> Last:
         """With everything that an answer ends with."""
-        out = last.out + self._message.finish(last.finish_reason or "stop", self._call.extra, self.spent)
+        mark = unmet_mark(last.unmet, self.attempts) if self._streamed else {}
+        out = last.out + self._message.finish(last.finish_reason or "stop", self._call.extra, self.spent, mark)
         if self._call.told is not None or self._tells_usage:
             out += self._message.usage(self._call.told, self.spent, self.total(end))
         return replace(last, out=out + DONE)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from services.recorder.rules import rows
-from services.recorder.rules.answers import Answers
+from services.recorder.rules.answers import Answers, Json
 from services.recorder.rules.asking import Asking
 from services.recorder.rules.bodies import MERGED, Parts, bytes_of
 from services.recorder.rules.legs import Leg, Legs, Name
@@ -63,6 +63,11 @@ class Heard:
         request = self.sent.get(MERGED) or self.request
         return bytes_of(request.body, self.claims) if request is not None else None
 
+    def offered(self, call: str) -> dict[str, Json]:
+        """The tools that a provider was offered in that call: there may be more of them than the client has."""
+        request = self.sent.get(call)
+        return Asking(bytes_of(request.body, self.claims) if request is not None else None).schemas()
+
 
 def hear(messages: Iterable[Message]) -> Heard:
     unique = {(message.seq, message.topic): message for message in messages}
@@ -103,7 +108,7 @@ def records_of(id: str, heard: Heard) -> Records:
         calls=calls,
         events=[_event_row(id, message) for message in heard.facts] + [_stray_row(id, leg) for leg in others],
         bodies=Parts(id, heard.claims).of_exchange(heard.request, heard.sent, legs, heard.done),
-        tool_calls=tool_call_rows(id, answers, asking.schemas()),
+        tool_calls=tool_call_rows(id, answers, asking.schemas(), heard.offered),
         said=[{"exchange_id": id, "text": said}] if said else [],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jsonschema_rs
 import msgspec
@@ -18,16 +18,21 @@ Call = tuple[int, int, Json]
 """A choice, the call's place in it, and the call."""
 
 
-def tool_call_rows(id: str, answers: Answers, schemas: Mapping[str, Json]) -> list[Row]:
+def tool_call_rows(
+    id: str, answers: Answers, schemas: Mapping[str, Json], offered: Callable[[str], Mapping[str, Json]]
+) -> list[Row]:
+    """`schemas` are those of the client, `offered` those that a provider's call had."""
     rows = []
     for call, leg in answers.final().items():
         found = list(_calls_in(answers.of(call, leg)))
         own = _own(answers, call) if found and leg == "normal" and not answers.is_same(call) else None
+        knows_all = all(_said(made)[0] in schemas for _, _, made in found)
+        known = schemas if knows_all else {**offered(call), **schemas}
         for choice, number, made in found:
             name, arguments = _said(made)
             repaired = own is not None and own.get((choice, number)) != (name, arguments)
             key = {"exchange_id": id, "call": call, "choice": choice, "number": number}
-            rows.append(key | _row(made, name, arguments, schemas) | {"repaired": repaired})
+            rows.append(key | _row(made, name, arguments, known) | {"repaired": repaired})
     return rows
 
 

@@ -34,14 +34,15 @@ def test_of_a_loop_hardly_more_than_its_first_round_passes() -> None:
     assert len(passed) < len(PROSE + UNIT) + SHORTEST + 5
 
 
-def test_of_a_loop_that_varies_a_few_rounds_pass() -> None:
+def test_of_a_loop_that_varies_hardly_more_than_its_first_round_passes() -> None:
     rounds = [f"Attempt {number} to reach the server did not succeed so we try it again. " for number in range(40)]
     gate = LoopGate(RETRY)
     passed = through(gate, PROSE + "".join(rounds))
 
     assert gate.loop is not None
     assert gate.loop.kind == "varying"
-    assert len(passed) < len(PROSE) + 7 * len(rounds[-1])
+    assert passed.startswith(PROSE + rounds[0])
+    assert len(passed) < len(PROSE) + 1.5 * len(rounds[0])
 
 
 def test_nothing_passes_behind_a_loop() -> None:
@@ -64,7 +65,10 @@ def test_what_is_no_loop_passes_whole(text: str, step: int) -> None:
 def test_what_is_said_again_waits_only_until_it_goes_on_otherwise(places: list[int]) -> None:
     text = "".join(PROSE[at : at + 40] + "|" for at in places)
     gate = LoopGate(RETRY)
-    through(gate, PROSE + text + "~§%")
+    through(
+        gate,
+        PROSE + text + "Everything else remained unsaid until December, as thirty Portuguese sailors agreed ~",
+    )
 
     assert gate.held < SHORTEST
 

@@ -72,6 +72,20 @@ def test_a_call_is_kept_as_the_client_got_it_with_its_validity() -> None:
     }
 
 
+def test_a_tool_that_only_the_provider_was_offered_is_offered() -> None:
+    done = {"name": "done", "parameters": {"type": "object", "properties": {"final_answer": {"type": "string"}}}}
+    sent = body({**ASKED, "tools": [{"type": "function", "function": done}]})
+    calls = answer(call("done", '{"final_answer": 1}'), call("lookup", '{"n": 1}'), call("other", "{}"))
+    script = Script("A").request(body=body(ASKED)).sent(same_body=False, body=sent).head().data(calls).end().done()
+    found = assemble("A", [read(message, "moontide")[1] for message in captured([script])]).tool_calls
+
+    assert [(row["name"], row["offered"], row["valid"]) for row in found] == [
+        ("done", True, False),
+        ("lookup", True, True),
+        ("other", False, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("made", "offered", "valid", "problem"),
     [

@@ -114,24 +114,3 @@ def test_agreement_counts_what_is_the_same(text: str, near: int, far: int) -> No
     expected = next((at for at, (a, b) in enumerate(pairs) if a != b), max(0, len(newest) - far))
 
     assert history.agreement(near, far) == expected
-
-
-def test_rounds_that_vary_are_suspected_long_before_they_are_a_loop() -> None:
-    healthy = "It was a dark and stormy night in the harbour, and nobody had expected any guests. " * 1
-    rounds = [f"Attempt {number} to reach the server did not succeed so we try again. " for number in range(8)]
-    detector = RepeatDetector(RepeatSettings(), early=RepeatSettings(threshold=1, min_length=40))
-    unwary = RepeatDetector(RepeatSettings())
-    found = [one.feed(healthy + "".join(rounds)) for one in (detector, unwary)]
-
-    assert found == [None, None]
-    assert detector.varies_since is not None
-    assert abs(detector.varies_since - len(healthy)) <= len(rounds[0])
-    assert unwary.varies_since is None
-
-
-def test_a_suspicion_ends_with_the_rounds() -> None:
-    rounds = [f"Attempt {number} to reach the server did not succeed so we try again. " for number in range(8)]
-    detector = RepeatDetector(RepeatSettings(), early=RepeatSettings(threshold=1, min_length=40))
-    detector.feed("".join(rounds) + "Then lanterns appeared under water, bells rang, and fishermen told of it. " * 2)
-
-    assert detector.varies_since is None

@@ -122,7 +122,6 @@ def test_the_code_of_the_services_is_understood() -> None:
 
     assert {
         ("ingress", "request", SUBJECTS.ask_records),
-        ("ingress", "publish", SUBJECTS.work("watch")),
         ("recorder", "subscribe", SUBJECTS.ask_records),
         ("recorder", "put_claim", JETSTREAM["put_claim"]),
         ("dashboard", "subscribe", SUBJECTS.requests),

@@ -22,6 +22,7 @@ from services.ingress.dialects.named_events import named_event
 from services.ingress.dialects.tokens import Tokens, tokens_of
 from shared.contracts import End, Fault
 from shared.errors import Refused
+from shared.unmet import unmet_mark
 
 Json = dict[str, Any]
 
@@ -162,7 +163,7 @@ class MessagesCodec:
         reason = STOP_REASONS["length"] if self._is_cut else reason
         delta = {"stop_reason": reason, "stop_sequence": None}
         usage = usage_of(tokens_of(reader.usage, end.usage))
-        last = {"type": "message_delta", "delta": delta, "usage": usage}
+        last = {"type": "message_delta", "delta": delta, "usage": usage, **unmet_mark(end.unmet, end.attempts)}
         return named_event(last) + named_event({"type": "message_stop"})
 
     def _written(self, steps: list[Step]) -> bytes:

@@ -16,6 +16,7 @@ from services.ingress.dialects.responses.objects import Frame, custom_input, end
 from services.ingress.dialects.responses.unwrap import InputText
 from services.ingress.dialects.tokens import tokens_of
 from shared.contracts import End, Fault
+from shared.unmet import unmet_mark
 
 CANCELLED = "cancelled"  # the fault of a call that somebody stopped
 NO_END = Fault(status=502, code="no_answer", type="server_error", message="The answer has no end.")
@@ -55,6 +56,7 @@ class ResponsesCodec:
         status, incomplete = ending_of(reason, is_stopped=end.outcome == "stopped")
         usage = usage_of(tokens_of(self._reader.usage, end.usage))
         facts = {"incomplete_details": incomplete, "usage": usage, "completed_at": int(end.at)}
+        facts |= unmet_mark(end.unmet, end.attempts)
         return out + self._state(status, status, **facts)
 
     def _failed(self, fault: Fault) -> bytes:
