@@ -212,7 +212,7 @@ class TextScanner(Lookout):
         reader, before = opening.reader, start
         left = isinstance(reader, LeftBlock | RestOfText)
         if reader is None and opening.mode is None and start > self._gone and not buffer[start - 1].isspace():
-            before = min(self._carried_from(buffer[:start]), self._id_start(buffer[:start]))
+            before = self._waiting_from(buffer[:start])
         may_come_back = left or isinstance(reader, KeptBlock) or opening.repair in GIVEN_BACK
         gone = self._gone - (opening.start if may_come_back else before)
         self._flow(buffer[:before], block=not left, cut=tagged)
@@ -228,6 +228,11 @@ class TextScanner(Lookout):
         if opening.mode is not None:
             self._enter(opening.mode)
         return buffer[opening.end :]
+
+    def _waiting_from(self, text: str) -> int:
+        """Where something begins that the text ends in, and that can wait for what follows the marker behind it."""
+        carried = self._carried_from(text)
+        return self._id_start(text) if min(carried, self._beginning(text, self._coded_to)) == len(text) else carried
 
     def _enter(self, mode: Mode) -> None:
         self.mode, self._seam = mode, self._seam_of(mode)

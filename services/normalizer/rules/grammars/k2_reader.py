@@ -27,6 +27,7 @@ _NOISE_CHARS = 200  # more text than this between two markers of a section is pr
 _HEADER_CHARS = 256  # more text than this after call_begin is not a header
 _MARKER_CHARS = 64  # more than the longest marker
 _HEAD = re.compile(r'[^\s{}<>"]{1,200}')
+_CUT_HEAD = re.compile(r"[\w.\-:$]{1,200}")  # an id, or the beginning of one
 _HEAD_BEFORE_BRACE = re.compile(r"(?:functions\.)?[\w.\-]+:\d{1,6}\s*$")
 _LEFTOVERS = tuple('}]`,"')  # what may follow a whole object: a brace too many, a fence's end
 
@@ -117,7 +118,7 @@ class K2Reader:
             head = noise.split()[-1:]
             return self._to_arguments(head[0] if head else "", end)
         if not self._calls and noise.strip() and kind != "section":
-            self._found.append(noise)  # not a call so far: the model was still talking
+            return self._close(self._text)  # not a call so far: the model was still talking
         self._text = self._text[end:]
         if kind == "call":
             self._state = HEADER
@@ -145,7 +146,7 @@ class K2Reader:
 
     def _cut_header(self, head: str) -> bool:
         """The answer ends inside a header, unless it only mentioned the marker in its prose."""
-        if head.strip() and not _HEAD.fullmatch(head.strip()):
+        if head.strip() and not _CUT_HEAD.fullmatch(head.strip()):
             return self._close(self._text)
         if head.strip():
             self._found.append(RawCall(head.strip(), "", closed=False))
@@ -156,8 +157,8 @@ class K2Reader:
         if kind == "arguments":
             return self._to_arguments(_best_head(head), end)
         if head and not _HEAD.fullmatch(head):
-            self._found.append(head)
-        elif head and kind != "call":
+            return self._close(self._text)
+        if head and kind != "call":
             self._found.append(RawCall(head, "", closed=True))
             self._calls += 1
         return self._after_call(kind, end)
