@@ -3,9 +3,9 @@
 Hypothesis generates answers out of markers, halves of markers, calls, quotes and ordinary text, and damaged copies of
 every collected case. For each the engine must give the same result for every way to cut it, keep the vendor's stream
 rules (every call valid JSON before the finish reason among them), and let no call marker out. Answers in JSON that are
-no calls must come out with every character. Markers are nested around what is taken out, their halves stand beside
-whole ones, and random repairs are off: everything must stand in its order, and what goes out of an engine with all
-repairs must hold nothing that it would take out again. Stops at the first failure, with hypothesis's smallest example of it.
+no calls must come out with every character. Where markers are nested around what is taken out, and halves of them
+stand beside whole ones, everything must stand in its order with any repairs off, and with all on nothing may go out
+that would be taken out again. Stops at the first failure, with hypothesis's smallest example of it.
 """
 
 from __future__ import annotations
