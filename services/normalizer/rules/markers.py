@@ -39,6 +39,8 @@ K2_LONGEST = 48  # characters: `tool_call_arguments_begin` with two pipes and sp
 
 _LOOSE = (*TURN_ENDS, *STRANGERS, ASSISTANT, *LITERALS, HERMES[1])
 _TRAILER = re.compile(f"{K2_MARKER.pattern}|{'|'.join(map(re.escape, _LOOSE))}")
+_BEGINNING = re.compile(rf"[<\[][^<\[]{{0,{K2_LONGEST}}}")
+_TRAIL_CHARS = 256  # of tokens behind something that may be a call
 
 
 def without_trailing(text: str) -> str:
@@ -51,3 +53,12 @@ def without_trailing(text: str) -> str:
         if at < 0 or not _TRAILER.fullmatch(text, at, end):
             return text[:end]
         end = at
+
+
+def may_be_trail(text: str) -> bool:
+    """Whether a text may be nothing but such tokens, as far as it is there."""
+    text = text.strip()
+    if len(text) > _TRAIL_CHARS:
+        return False
+    at = max(text.rfind("<"), text.rfind("["), 0)
+    return not without_trailing(text) or (not without_trailing(text[:at]) and bool(_BEGINNING.fullmatch(text, at)))

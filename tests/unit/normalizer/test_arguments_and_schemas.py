@@ -160,3 +160,10 @@ def test_a_key_without_a_value_is_never_completed(text: str) -> None:
 
 def test_a_whole_number_is_written_without_a_fraction_where_an_integer_is_wanted() -> None:
     assert encode(coerced({"a": 1.0}, {"properties": {"a": {"type": "integer"}}})) == '{"a":1}'
+
+
+@pytest.mark.parametrize(
+    "behind", ["<|tool_call_end|>", "<| tool_call_end |>\r\n</tool_call>", "\n<\n|tool_calls_section_end|> [EOS]"]
+)
+def test_tokens_behind_arguments_are_left_out_however_they_are_spelt(behind: str) -> None:
+    assert read(f'{{"a":1}}{behind}', True, Repairs()) == Arguments({"a": 1}, '{"a":1}')
