@@ -15,7 +15,7 @@ import re
 from typing import Protocol
 
 from services.normalizer.limits import MAX_BLANK_CHARS, MAX_CALL_CHARS
-from services.normalizer.rules.grammar import Found, RawCall, Reading
+from services.normalizer.rules.grammar import Found, Offer, RawCall, Reading
 from services.normalizer.rules.json_scan import JsonScan
 
 SECTION = "section"
@@ -48,8 +48,9 @@ class Markers(Protocol):
 class K2Reader:
     """The reader of one block."""
 
-    def __init__(self, markers: type[Markers], state: str, head: str = "") -> None:
+    def __init__(self, markers: type[Markers], offer: Offer, state: str, head: str = "") -> None:
         self._markers = markers
+        self._offer = offer
         self._state = state
         self._section = state == SECTION
         self._head = head
@@ -146,11 +147,21 @@ class K2Reader:
 
     def _cut_header(self, head: str) -> bool:
         """The answer ends inside a header, unless it only mentioned the marker in its prose."""
-        if head.strip() and not _CUT_HEAD.fullmatch(head.strip()):
+        if head.strip() and not self._may_be_cut_id(head):
             return self._close(self._text)
         if head.strip():
             self._found.append(RawCall(head.strip(), "", closed=False))
         return self._close("")
+
+    def _may_be_cut_id(self, head: str) -> bool:
+        """Whether the answer's last text may be the beginning of an id: an offered tool's, or one with a number. Where
+        the tools are unknown, a word behind white space is a word."""
+        word = head.strip()
+        if not _CUT_HEAD.fullmatch(word):
+            return False
+        if not self._offer.known:
+            return not (word.isalpha() and head[0].isspace())
+        return self._offer.may_begin_id(word) or any(map(str.isdigit, word))
 
     def _header_marker(self, marker: Marker, head: str) -> bool:
         kind, _, end = marker

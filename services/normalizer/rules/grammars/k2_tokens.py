@@ -62,11 +62,11 @@ class K2Tokens:
             return cut_off(view) if K2Markers.may_begin(view.text, view.at) else None
         kind, _, end = marker
         if kind in ("section", "call"):
-            reader = K2Reader(K2Markers, SECTION if kind == "section" else HEADER)
+            reader = K2Reader(K2Markers, view.offer, SECTION if kind == "section" else HEADER)
             return Opening(view.at, end, _repair(view), reader, counted=False)
         before = _ID_AT_END.search(view.text, max(0, view.at - K2_LONGEST * 2), view.at)
         if kind == "arguments" and before is not None and _is_id(view, before):
-            reader = K2Reader(K2Markers, ARGUMENTS, before.group())
+            reader = K2Reader(K2Markers, view.offer, ARGUMENTS, before.group())
             return Opening(before.start(), end, _repair(view), reader, counted=False)
         return Opening(view.at, end, "stray_marker_removed", also=(_repair(view),))
 
