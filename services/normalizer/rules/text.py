@@ -164,7 +164,7 @@ class TextScanner(Lookout):
             text = self._joined(text)
         buffer, at = self._held + text, self._seen
         done = at
-        self._lead = len(buffer) - len(buffer.lstrip())
+        self._lead = self._gone + len(buffer[self._gone :]) - len(buffer[self._gone :].lstrip())
         while found := _TRIGGER.search(buffer, at):
             self._spans.follow(buffer[done : found.start()])
             done = found.start()
@@ -204,8 +204,10 @@ class TextScanner(Lookout):
         return body
 
     def _read_on_from(self, text: str) -> int:
-        """Where a marker or a call's id begins that the text ends in."""
-        return min(self._beginning(text, 0), id_start(text, "", self._offer)) if self._spans.clear else len(text)
+        """Where a marker or a call's id begins that the text ends in; a token that went out whole is text."""
+        if not self._spans.clear:
+            return len(text)
+        return min(self._beginning(text, text.rfind(">") + 1), id_start(text, "", self._offer))
 
     def _open(self, buffer: str, opening: Opening) -> str:
         start, tagged = max(opening.start, self._gone), buffer[opening.start] in TAGS

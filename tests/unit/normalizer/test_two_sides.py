@@ -127,6 +127,17 @@ def test_a_thought_that_two_sides_open_is_one() -> None:
     assert said("<th<|im_end|>ink>a</think>b") == ("b", "a", [])
 
 
+@pytest.mark.parametrize("reasoning", ["`<|open|>", "Hm <"])
+def test_a_thought_begins_afresh_behind_what_another_field_ends_in(reasoning: str) -> None:
+    for cut in (lambda text: [text], list):
+        deltas = [{"reasoning_content": reasoning}, {"content": "<think><think>a</think>b"}]
+        out, _ = streamed(stream_of(recut(deltas, cut), "stop"), RequestFacts())
+        message, _ = assembled(out)
+
+        assert message["content"] == "b"
+        assert "think" not in message["reasoning_content"]
+
+
 def outcome(data: some.DataObject, content: str, offer: Any, off: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
     """The message that goes out however the content is cut, and the names of the repairs."""
     results = []
