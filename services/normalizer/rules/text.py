@@ -128,10 +128,8 @@ class TextScanner(Lookout):
             if isinstance(item, RawCall):
                 self._seam.block("")
                 self._out.append(Piece("call", "", item, self._found_by))
-            elif kept or self._found_by in GIVEN_BACK:
-                self._give_back(item, plain=isinstance(reader, LeftBlock | RestOfText))
             else:
-                self._flow(item, block=True)
+                self._give_back(item, plain=isinstance(reader, LeftBlock | RestOfText))
         if rest is None:
             return None
         if isinstance(reader, FencedBlock) and reader.unfenced:
@@ -205,8 +203,6 @@ class TextScanner(Lookout):
 
     def _read_on_from(self, text: str) -> int:
         """Where a marker or a call's id begins that the text ends in; a token that went out whole is text."""
-        if not self._spans.clear:
-            return len(text)
         return min(self._beginning(text, text.rfind(">") + 1), id_start(text, "", self._offer))
 
     def _open(self, buffer: str, opening: Opening) -> str:
@@ -234,7 +230,9 @@ class TextScanner(Lookout):
     def _waiting_from(self, text: str) -> int:
         """Where something begins that the text ends in, and that can wait for what follows the marker behind it."""
         carried = self._carried_from(text)
-        return self._id_start(text) if min(carried, self._beginning(text, self._coded_to)) == len(text) else carried
+        before = self._seam.tail + self._seam.joint + text[self._gone :]
+        begun = self._beginning(before, before.rfind(">") + 1) < len(before)  # a marker, and what waited would hide it
+        return carried if begun else min(carried, self._id_start(text))
 
     def _enter(self, mode: Mode) -> None:
         self.mode, self._seam = mode, self._seam_of(mode)

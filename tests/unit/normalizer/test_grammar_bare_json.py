@@ -105,6 +105,6 @@ def test_tokens_behind_a_call_are_taken_out(behind: str) -> None:
     assert said(CALL + behind) == ("", "", [LS])
 
 
-@pytest.mark.parametrize("behind", ["<b>", "[1]", " x", "<|im_end|>x"])
+@pytest.mark.parametrize("behind", ["<b>", "[1]", " x", "<|im_end|>x", "<|im_end|>" * 30])
 def test_an_object_with_anything_else_behind_it_is_text(behind: str) -> None:
     assert said(CALL + behind) == ((CALL + behind).replace("<|im_end|>", ""), "", [])

@@ -13,6 +13,7 @@ from services.normalizer import REPAIR_NAMES, RepairSettings, RequestFacts
 from tests.unit.normalizer.answers import (
     LIST,
     LS,
+    OFFERED,
     TICK,
     assembled,
     check_vendor_rules,
@@ -123,8 +124,10 @@ def test_what_a_cut_marker_begins_is_no_marker_where_cut_markers_are_left() -> N
     assert said("<|tool_call_beg<|im_end|>in|>", off=("cut_marker_removed",)) == ("<|tool_call_beg", "", [])
 
 
-def test_a_thought_that_two_sides_open_is_one() -> None:
-    assert said("<th<|im_end|>ink>a</think>b") == ("b", "a", [])
+@pytest.mark.parametrize("facts", [RequestFacts(), OFFERED])
+def test_a_thought_that_two_sides_open_is_one(facts: RequestFacts) -> None:
+    assert said("<th<|im_end|>ink>a</think>b", facts=facts) == ("b", "a", [])
+    assert said("◁t<|im_end|>hink▷a◁/think▷b", facts=facts) == ("◁tb", "a", [])
 
 
 @pytest.mark.parametrize("reasoning", ["`<|open|>", "Hm <"])
