@@ -202,8 +202,9 @@ class TextScanner(Lookout):
         return body
 
     def _read_on_from(self, text: str) -> int:
-        """Where a marker or a call's id begins that the text ends in; a token that went out whole is text."""
-        return min(self._beginning(text, text.rfind(">") + 1), id_start(text, "", self._offer))
+        """Where a marker or a call's id begins that the text ends in. A token that went out whole is text, and a word
+        that reaches to the text's beginning may have begun before it."""
+        return min(self._beginning(text, text.rfind(">") + 1), id_start(text, text[:1], self._offer))
 
     def _open(self, buffer: str, opening: Opening) -> str:
         start, tagged = max(opening.start, self._gone), buffer[opening.start] in TAGS
