@@ -14,6 +14,13 @@ MAX_BLANK_CHARS = 1024
 MAX_TAG_CHARS = 128
 """The longest tag inside a block, as far as it has to be known to tell where the block ends."""
 
+LEFT_CHARS = 1024
+"""Text of a block whose repair is off that waits, because the block may still turn out to be none: more than what may
+stand in any block's frame."""
+
+LEFT_STEP_CHARS = 256
+"""The steps in which such text goes out."""
+
 MAX_FENCED_CHARS = 64 * 1024
 """Text of a code fence that waits for the fence's end behind a call marker on a line of its own."""
 

@@ -350,7 +350,7 @@ class StreamRepair:
         out = self._frames(index, deltas)
         if index not in self._begun:
             out += self._frames(index, [{"content": ""}])
-        if self.finish_reason is None:
+        if self.finish_reason is None and isinstance(reason, str):
             self.finish_reason = reason
         if reason is None and index not in self._finishes:
             return out

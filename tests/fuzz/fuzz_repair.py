@@ -3,7 +3,9 @@
 Hypothesis generates answers out of markers, halves of markers, calls, quotes and ordinary text, and damaged copies of
 every collected case. For each the engine must give the same result for every way to cut it, keep the vendor's stream
 rules (every call valid JSON before the finish reason among them), and let no call marker out. Answers in JSON that are
-no calls must come out with every character. Stops at the first failure, with hypothesis's smallest example of it.
+no calls must come out with every character. Where markers are nested around what is taken out, and halves of them
+stand beside whole ones, everything must stand in its order with any repairs off, and with all on nothing may go out
+that would be taken out again. Stops at the first failure, with hypothesis's smallest example of it.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from tests.unit.normalizer.test_properties_of_repair import (
     cuts_of,
     test_whatever_the_chunks_hold_the_output_keeps_the_rules,
 )
+from tests.unit.normalizer.test_two_sides import MIXED, OFF, UNQUOTED, check_any_repairs_off, check_nothing_is_left
 
 EXAMPLES = 300  # per round: between rounds the clock is looked at
 RUN = settings(
@@ -98,6 +101,22 @@ JSON_ANSWERS = some.builds(
     some.integers(0, 60),
     SPACE | SPACE.map("glob:0{{".__add__) | SPACE.map("x glob:1 {".__add__),
 )
+
+
+@given(some.data(), MIXED, OFFERS, OFF)
+def any_repairs_off(data: some.DataObject, content: str, offer: Any, off: tuple[str, ...]) -> None:
+    COUNTS["answers with repairs off"] += 1
+    COUNTS["streams"] += 3
+    COUNTS.update(check_any_repairs_off(data, content, offer, off))
+
+
+@given(some.data(), MIXED, OFFERS)
+def taken_out(data: some.DataObject, content: str, offer: Any) -> None:
+    COUNTS["answers with markers around others"] += 1
+    COUNTS["streams"] += 4
+    COUNTS.update(check_nothing_is_left(data, UNQUOTED.sub("", content), offer))
+
+
 NO_TOOL = RequestFacts(tools=[{"type": "function", "function": {"name": "lookup", "parameters": {}}}, GLOB])
 
 
@@ -119,15 +138,16 @@ def odd_chunks() -> None:
 
 def fuzz(minutes: float) -> None:
     """Run rounds until the time is over."""
-    rounds: tuple[Callable[[], None], ...] = (RUN(any_cut), RUN(given_back), odd_chunks)
+    rounds: tuple[Callable[[], None], ...] = (RUN(any_cut), RUN(any_repairs_off), RUN(taken_out))
+    rare: tuple[Callable[[], None], ...] = (RUN(given_back), odd_chunks)
     started = time.monotonic()
     number = 0
     while time.monotonic() - started < minutes * 60:
-        seed(time.time_ns())(rounds[0])()
+        seed(time.time_ns())(rounds[number % 3])()
         if number % 5 == 0:
-            seed(time.time_ns())(rounds[1])()
+            seed(time.time_ns())(rare[0])()
         if number % 20 == 0:
-            rounds[2]()
+            rare[1]()
         number += 1
     print(f"{(time.monotonic() - started) / 60:.1f} minutes, no failure")
     for name, count in COUNTS.most_common():

@@ -17,6 +17,7 @@ import msgspec
 
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.json_scan import JsonScan
+from services.normalizer.rules.markers import without_trailing
 from services.normalizer.rules.surrogates import holds_half, mended, mended_escapes
 
 MAX_REPAIR_CHARS = 256 * 1024
@@ -24,8 +25,6 @@ MAX_REPAIR_CHARS = 256 * 1024
 given up."""
 
 _FENCE = re.compile(r"\A\s*```[\w-]*\s*|\s*```\s*\Z")
-_MARKERS = re.compile(r"\s*(?:<[|｜]?(?:tool_call|tool_calls|im_)\w*[|｜]?>|</tool_call>|\[EOS\])\s*")
-_TRAILING_MARKERS = re.compile(rf"(?:{_MARKERS.pattern})+\Z")
 _ENVELOPES = ("arguments", "parameters", "input", "args")
 _NAMES = ("name", "tool", "tool_name", "function")
 _DECODER = json.JSONDecoder()
@@ -119,7 +118,7 @@ _INCOMPLETE = Unreadable("incomplete_call_dropped")
 
 def _broken(text: str, closed: bool, repairs: Repairs) -> Arguments | Unreadable:
     """The arguments in text that is not JSON."""
-    bare = _FENCE.sub("", _TRAILING_MARKERS.sub("", text)).strip()
+    bare = _FENCE.sub("", without_trailing(text)).strip()
     if not repairs.on("arguments_repaired"):
         return Unreadable("arguments_repaired")
     if bare != text and bare.startswith('"'):

@@ -45,7 +45,7 @@ class ChoiceRepair:
         whole: bool = False,
     ) -> None:
         """`whole` where the message comes in one piece, so that looking ahead costs nothing."""
-        self.finish_reason: str | None = None  # the provider's own word for it
+        self.finish_reason: Any = None  # the provider's own word for it, of whatever type
         self._facts = facts
         self._offer = offer
         self._repairs = repairs
@@ -86,7 +86,7 @@ class ChoiceRepair:
             out += self._end_texts(called=bool(calls))
         return out + self._call(calls) if calls else out
 
-    def finish(self) -> tuple[Deltas, str | None]:
+    def finish(self) -> tuple[Deltas, Any]:
         """What goes out at the end, and the finish reason."""
         out = self._halves_left()
         out += self._pieces(self._reasoning.finish())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.normalizer.rules.catalog import Repairs
 
 _KNOWN = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -40,15 +42,14 @@ def said_reason(given: object) -> str | None:
     return word if word in _KNOWN else _WORDS.get(word, "stop")
 
 
-def final_reason(given: object, called: bool, repairs: Repairs) -> str | None:
-    """The reason that goes out, by the provider's and by whether there are calls."""
-    said = said_reason(given)
-    right = _right(said, called)
-    if said is None:
-        unsaid = given if isinstance(given, str) else None
-        return right if repairs.make("finish_reason_added") else unsaid
+def final_reason(given: Any, called: bool, repairs: Repairs) -> Any:
+    """The reason that goes out, by the provider's and by whether there are calls. It is one of the known words, or
+    what the provider sent, of whatever type, where the repair is off that would change it."""
+    right = _right(said_reason(given), called)
+    if given is None or given == "":
+        return right if repairs.make("finish_reason_added") else given
     if right != given and not repairs.make("finish_reason_mapped"):
-        return str(given)
+        return given
     return right
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from services.normalizer.limits import MAX_CALL_CHARS, MAX_FENCED_CHARS
+from services.normalizer.limits import LEFT_CHARS, LEFT_STEP_CHARS, MAX_CALL_CHARS, MAX_FENCED_CHARS
 from services.normalizer.rules.grammar import Found, Opening, RawCall, Reader, Reading, Wait
 
 Takes = Callable[[RawCall], bool]
@@ -43,11 +43,9 @@ class KeptBlock:
     """Has a block read by its own reader, and keeps its text: it goes out as it came if one of its calls can't be sent
     with the repairs that are on."""
 
-    def __init__(self, opener: str, reader: Reader, takes: Takes | None, *, keeps_empty: bool = False) -> None:
-        """`takes` is None where the repair that finds the block is off: then it is text, whatever it holds.
-        `keeps_empty` where a block without a call is text, too."""
+    def __init__(self, opener: str, reader: Reader, takes: Takes, *, keeps_empty: bool) -> None:
+        """`keeps_empty` where a block without a call is text, too."""
         self._keeps_empty = keeps_empty
-        self.plain = takes is None  # the text before it was not trimmed
         self._reader = reader
         self._takes = takes
         self._parts: list[str] | None = [opener]  # None: too long to be kept
@@ -76,21 +74,60 @@ class KeptBlock:
     def _takes_all(self) -> bool:
         calls = [item for item in self._found if isinstance(item, RawCall)]
         empty = self._keeps_empty and not calls
-        return self._takes is not None and not empty and all(map(self._takes, calls))
+        return not empty and all(map(self._takes, calls))
 
     def _too_long(self, behind: str, final: bool) -> Reading:
         """A block beyond the limit: text, or for its reader to drop."""
         kept, self._parts = "".join(self._parts or ()), None
-        if self._takes is None or not self._takes(RawCall("", "", closed=False, oversized=True)):
+        if not self._takes(RawCall("", "", closed=False, oversized=True)):
             return Reading([kept], behind)
         found, rest = self._reader.feed(behind, final)
         return Reading(self._found + found, rest)
 
 
+class LeftBlock:
+    """A block whose repair is off: text, whatever it holds. Its own reader finds its end. That may turn out to lie
+    further back, but no text waits for it for longer than LEFT_CHARS and a step.
+
+    The reader is fed in steps that are counted from the block's beginning, so that what has gone out by the time it
+    is done is the same however the text was cut.
+    """
+
+    def __init__(self, opener: str, reader: Reader) -> None:
+        self._reader = reader
+        self._text = opener  # not out yet
+        self._room = LEFT_STEP_CHARS  # in this step
+
+    def feed(self, text: str, final: bool) -> Reading:
+        out = ""
+        rest: str | None = None
+        while rest is None and text:
+            piece, text = text[: self._room], text[self._room :]
+            rest = self._step(piece, final and not text)
+            if rest is None and not self._room:
+                out += self._let_go()
+        if rest is None and final:
+            rest = self._step("", final=True) or ""
+        if rest is None:
+            return Reading([out] if out else [])
+        end = max(0, len(self._text) - len(rest))
+        return Reading([out + self._text[:end]], self._text[end:] + text)
+
+    def _step(self, piece: str, final: bool) -> str | None:
+        self._text += piece
+        self._room -= len(piece)
+        return self._reader.feed(piece, final).rest
+
+    def _let_go(self) -> str:
+        """Text that has waited for long enough."""
+        self._room = LEFT_STEP_CHARS
+        end = max(0, len(self._text) - LEFT_CHARS)
+        out, self._text = self._text[:end], self._text[end:]
+        return out
+
+
 class RestOfText:
     """Everything that follows, as it comes."""
-
-    plain = True
 
     def __init__(self, opener: str) -> None:
         self._opener = opener

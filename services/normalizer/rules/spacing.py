@@ -11,6 +11,7 @@ TRIM_CHARS = 32
 marker."""
 
 _AFTER_CHARS = 1024  # white space after a block that is remembered
+_TAIL_CHARS = 128  # more than the longest beginning of a marker, or the longest id of a call
 
 
 def trailing_space(text: str) -> int:
@@ -23,29 +24,30 @@ class Seam:
 
     def __init__(self) -> None:
         self.begun = False  # anything but white space went out
-        self._open = False  # a block was taken out, and no text has come since
+        self.open = False  # a block was taken out, and no text has come since: the next one may not go out as it is
+        self.tail = " "  # what went out last, as far back as something may begin that it ends in
         self._only = False  # it is the only one since the last text
         self._before = ""
         self._after = ""
 
     @property
-    def clear(self) -> bool:
-        """Whether the next text goes out exactly as it is."""
-        return not self._open
+    def joint(self) -> str:
+        """The white space that goes out in front of the next text, should nothing else come before it."""
+        return (self._before or self._after) if self.begun and self.open else ""
 
     def text(self, piece: str) -> str:
         """What of the piece goes out now."""
-        if not self._open:
+        if not self.open:
             self.begun = self.begun or not piece.isspace()
-            return piece
+            return self._told(piece)
         body = piece.lstrip()
         self._after = (self._after + piece[: len(piece) - len(body)])[:_AFTER_CHARS]
         if not body:
             return ""
-        joint = (self._before or self._after) if self.begun else ""
-        self._open, self._before, self._after = False, "", ""
+        joint = self.joint
+        self.open, self._before, self._after = False, "", ""
         self.begun = True
-        return joint + body
+        return self._told(joint + body)
 
     def block(self, before: str) -> str:
         """Take out a block that follows `before`; what of `before` goes out now."""
@@ -53,8 +55,8 @@ class Seam:
         out = self.text(before[:cut]) if cut else ""
         if cut < len(before) and not self._before:
             self._before = before[cut:]
-        self._only = not self._open
-        self._open = True
+        self._only = not self.open
+        self.open = True
         return out
 
     def give_back(self, piece: str) -> str:
@@ -62,10 +64,14 @@ class Seam:
         if not self._only:
             return self.text(piece)
         out = self._before + piece
-        self._open, self._only, self._before, self._after = False, False, "", ""
+        self.open, self._only, self._before, self._after = False, False, "", ""
         self.begun = self.begun or not out.isspace()
+        return self._told(out)
+
+    def _told(self, out: str) -> str:
+        self.tail = (self.tail + out)[-_TAIL_CHARS:]
         return out
 
     def part(self) -> None:
         """Begin a text that is separated from the one before by a line break."""
-        self._open, self._before, self._after = True, "\n", ""
+        self.open, self._before, self._after = True, "\n", ""

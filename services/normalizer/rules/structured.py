@@ -90,6 +90,7 @@ class OpenCall:
         self.live: LiveArguments | None = None
         self.going = ""  # live text that was not handed over yet
         self._offer = offer
+        self._sums = False  # each fragment says everything so far
         self._begin()
 
     def _begin(self) -> None:
@@ -129,6 +130,7 @@ class OpenCall:
             self._add_live(text)
             return
         if self._is_sent_again(text):
+            self._sums = True
             self._begin()
         at = 0
         while at < len(text) and not self.oversized:
@@ -185,7 +187,7 @@ class OpenCall:
         if self._size < 2 or len(text) < self._size or text[:1] != "{":
             return False
         so_far = self.left
-        return text.startswith(so_far) and not so_far.rstrip().endswith(_EXPECTS_VALUE)
+        return text.startswith(so_far) and (self._sums or not so_far.rstrip().endswith(_EXPECTS_VALUE))
 
 
 class StructuredCalls:

@@ -4,6 +4,11 @@ neither.
 Text is held back only while it may belong to something that is not text: the beginning of a marker, a call's
 id, the white space in front of a block, a placeholder at the very start. `passes` is the fast way for
 everything else.
+
+What is taken out must not let its two sides become a marker, a tag or a call. So the text behind it is read on from
+the text in front of it as it went out (`Seam.tail`), whatever stood between: a marker, a call, a thought, another
+field. A marker that begins in what is out already loses the rest of itself. Only a marker that says nothing itself
+is taken out as if it had never been there, for nothing else has to go out first.
 """
 
 from __future__ import annotations
@@ -11,63 +16,33 @@ from __future__ import annotations
 import re
 
 from services.normalizer.rules.catalog import Repairs
-from services.normalizer.rules.grammar import (
-    CUT_MARKER_CHARS,
-    WAIT,
-    Channel,
-    Mode,
-    Opening,
-    RawCall,
-    Reader,
-    View,
-    Wait,
-    is_id_char,
-)
-from services.normalizer.rules.grammars import GRAMMARS
+from services.normalizer.rules.grammar import Channel, Mode, Opening, RawCall, Reader, Wait, is_id_char
 from services.normalizer.rules.held import after_placeholders, id_start, is_placeholder, may_be_placeholder
-from services.normalizer.rules.left import LEAVING, Answer, FencedBlock, KeptBlock, Left, RestOfText
+from services.normalizer.rules.left import FencedBlock, KeptBlock, LeftBlock, RestOfText
+from services.normalizer.rules.lookout import GIVEN_BACK, TAGS, TRIGGERS, Lookout
 from services.normalizer.rules.offer import ToolOffer
 from services.normalizer.rules.pieces import Judge, Piece, Seams, slices
-from services.normalizer.rules.quoting import CodeSpans, closing_quote
+from services.normalizer.rules.quoting import CodeSpans
 from services.normalizer.rules.spacing import Seam, trailing_space
 
-_TRIGGERS = "".join(sorted({char for grammar in GRAMMARS for char in grammar.triggers}))
-_TRIGGER = re.compile(f"[{re.escape(_TRIGGERS)}]")
-_SPECIAL = re.compile(f"[{re.escape(_TRIGGERS)}`~]")
-_BY_TRIGGER = {char: tuple(g for g in GRAMMARS if char in g.triggers) for char in _TRIGGERS}
-_TAGS = "<◁["  # triggers of markers, which quotation marks make text
-_ID_CHARS = 100  # the longest call id that is looked for in front of a marker
-_SPAN_CHARS = 400  # how far a code span's end is looked for, where there is a marker in it
-_CUTS = 4  # cut markers in a row that are looked for in front of a whole one
-_GIVE_BACKS = 16  # how often text is read again that looked like a call without a marker
-_GIVEN_BACK = frozenset({"tool_call_from_json", "tool_call_from_bare_id"})  # found by shape alone, no marker is lost
+_TRIGGER = re.compile(f"<(?!<)|[{re.escape(TRIGGERS.replace('<', ''))}]")  # a `<` in front of another begins nothing
+_SPECIAL = re.compile(f"[{re.escape(TRIGGERS)}`~]")
 
 
-class TextScanner:
+class TextScanner(Lookout):
     """The scanner of one channel of one choice."""
 
     def __init__(
         self, channel: Channel, seams: Seams, offer: ToolOffer, repairs: Repairs, mode: Mode, judge: Judge
     ) -> None:
+        super().__init__(channel, seams, offer, repairs, mode, judge)
         self.orphan = False  # the text closed a thought that it had not opened
-        self.reasoned = False  # reasoning came in a field of its own
-        self.mode: Mode = mode
-        self._channel = channel
-        self._seams = seams
-        self._offer = offer
-        self._repairs = repairs
-        self._judge = judge
-        self._careful = not all(map(repairs.on, LEAVING))
-        self._spans = CodeSpans()
+        self._seam = self._seam_of(mode)
         self._held = ""
         self._seen = 0  # how much of the held text was looked at
-        self._last = ""  # the last character before the held text
-        self._fresh = True  # nothing but white space so far
-        self._lead = 0  # white space in front of the text that is looked at
-        self._coded_to = 0  # up to where the text that is looked at may be code
+        self._gone = 0  # how much of the held text, or of the open block, went out already
+        self._joins = True  # the next text follows on what went out last, with something taken out between
         self._thoughts = 0
-        self._given_back = 0
-        self._cut = False  # the answer was cut off
         self._reader: Reader | None = None
         self._found_by = ""
         self._empty = False  # the open block has given nothing yet, and was not counted
@@ -77,10 +52,11 @@ class TextScanner:
         """Whether a piece goes out just as it is, with nothing held back; then it counts as fed."""
         if not text or self._held or self._fresh or self._reader is not None or _SPECIAL.search(text):
             return False
-        if text[-1].isspace() or not self._seam.clear or self.mode == "discard" or self._ends_in_id(text):
+        last, seam = text[-1], self._seam
+        if last.isspace() or seam.open or self.mode == "discard" or self._ends_in_id(text):
             return False
         self._spans.plain(text)
-        self._last = text[-1]
+        self._last = seam.tail = last
         return True
 
     def feed(self, text: str) -> list[Piece]:
@@ -129,49 +105,51 @@ class TextScanner:
                 left += slices(rest)
         return self._taken()
 
+    def _trial(self, text: str) -> list[Piece]:
+        seams = Seams(Seam(), Seam())
+        trial = TextScanner(self._channel, seams, self._offer, self._repairs.afresh(), "answer", self._judge)
+        return [*trial.feed(text), *trial.finish()]
+
     def _taken(self) -> list[Piece]:
         out, self._out = self._out, []
         return out
 
-    @property
-    def _seam(self) -> Seam:
-        return self._seams.reasoning if self.mode == "thought" else self._seams.content
+    def _seam_of(self, mode: Mode) -> Seam:
+        return self._seams.reasoning if mode == "thought" else self._seams.content
 
     # inside a block
 
     def _read(self, reader: Reader, text: str, final: bool) -> str | None:
         """Have the open block's reader read on; gives the text after the block."""
-        kept = isinstance(reader, KeptBlock | FencedBlock | RestOfText)
+        kept = isinstance(reader, KeptBlock | LeftBlock | FencedBlock | RestOfText)
         found, rest = reader.feed(text, final)
         for item in found:
             self._empty = self._empty and not (kept or isinstance(item, RawCall))
             if isinstance(item, RawCall):
                 self._seam.block("")
                 self._out.append(Piece("call", "", item, self._found_by))
-            elif kept or self._found_by in _GIVEN_BACK:
-                self._give_back(item, plain=isinstance(reader, KeptBlock | RestOfText) and reader.plain)
             else:
-                self._flow(item, block=True)
+                self._give_back(item, plain=isinstance(reader, LeftBlock | RestOfText))
         if rest is None:
             return None
         if isinstance(reader, FencedBlock) and reader.unfenced:
             self._spans = CodeSpans()
-        elif self._empty and self._found_by not in _GIVEN_BACK:
+        elif self._empty and self._found_by not in GIVEN_BACK:
             self._repairs.make("stray_marker_removed")
-        self._reader = None
+        self._reader, self._gone = None, 0
         return rest
 
     def _give_back(self, text: str, *, plain: bool) -> None:
         """What looked like a block is text, every character of it; `plain` where it was not taken out."""
-        self._given_back += 1
+        self._given_back += self._found_by in GIVEN_BACK
+        text, self._gone = text[self._gone :], max(0, self._gone - len(text))
         self._spans.follow(text)
         self._last = text[-1:] or self._last
         if plain:
             self._flow(text, block=False)
             return
         self._fresh = self._fresh and not text.strip()
-        out = self._seam.give_back(text)
-        self._out.append(Piece("reasoning" if self.mode == "thought" else "content", out))
+        self._put(self._seam.give_back(text))
 
     # text
 
@@ -180,9 +158,11 @@ class TextScanner:
         if self.mode == "discard":
             self._held, self._seen = "", 0
             return None
+        if self._joins:
+            text = self._joined(text)
         buffer, at = self._held + text, self._seen
         done = at
-        self._lead = len(buffer) - len(buffer.lstrip())
+        self._lead = self._gone + len(buffer[self._gone :]) - len(buffer[self._gone :].lstrip())
         while found := _TRIGGER.search(buffer, at):
             self._spans.follow(buffer[done : found.start()])
             done = found.start()
@@ -192,7 +172,7 @@ class TextScanner:
             if isinstance(answer, Wait):
                 self._hold(buffer, done)
                 return None
-            if isinstance(answer, Opening):
+            if isinstance(answer, Opening) and max(done + 1, answer.end) > self._gone:
                 return self._open(buffer, answer)
             at = done + 1 if answer is None else answer.end
         self._spans.follow(buffer[done:])
@@ -203,124 +183,60 @@ class TextScanner:
         self._hold(buffer, len(buffer))
         return None
 
-    def _ask(self, buffer: str, at: int, final: bool) -> Answer:
-        """What begins at a trigger."""
-        coded = self._spans.inside
-        if coded and self.mode == "answer":
-            ask = self._ask_in_code if self._spans.ticks else self._ask_in_fence
-            return ask(buffer, at, final)
-        return self._ask_grammars(buffer, at, final, coded=coded)
+    def _joined(self, text: str) -> str:
+        """Text behind something that was taken out. What it may belong to in front of that is read once more."""
+        body = text.lstrip()
+        seam = self._seam
+        if self._held or not seam.open:
+            self._joins = False
+            return text
+        blank = text[: len(text) - len(body)]
+        self._spans.follow(blank)
+        seam.text(blank)
+        if body:
+            self._joins = False
+            before = seam.tail + seam.joint
+            start = self._read_on_from(before)
+            self._held, self._seen, self._gone = before[start:], 0, len(before) - start
+            self._last = before[start - 1 : start] if self._held else self._last
+        return body
 
-    def _ask_in_fence(self, buffer: str, at: int, final: bool) -> Answer:
-        """What begins in a code fence: nothing but a call marker on a line of its own, should the fence be none."""
-        fence = self._spans.begins_line
-        if not fence or not self._offer.known or not self._offer.may_call or buffer[at] not in _TAGS:
-            return None
-        answer = self._ask_grammars(buffer, at, final, coded=False)
-        if isinstance(answer, Wait) and not final:
-            return WAIT
-        if not isinstance(answer, Opening) or answer.reader is None or not answer.repair:
-            return None
-        reader = FencedBlock(buffer[at : answer.end], fence, self._means_calls)
-        return Opening(at, answer.end, "", reader, counted=False)
-
-    def _means_calls(self, text: str) -> bool:
-        """Whether a text is nothing but calls of offered tools, all of them whole."""
-        if self._cut:
-            return False
-        seams = Seams(Seam(), Seam())
-        trial = TextScanner(self._channel, seams, self._offer, self._repairs.afresh(), "answer", self._judge)
-        pieces = [*trial.feed(text), *trial.finish()]
-        calls = [piece.call for piece in pieces if piece.call is not None]
-        return bool(calls) and len(calls) == len(pieces) and all(map(self._judge.offers, calls))
-
-    def _ask_in_code(self, buffer: str, at: int, final: bool) -> Answer:
-        """What begins in a code span: nothing, if the span is closed on its line; else the span is none."""
-        answer = self._ask_grammars(buffer, at, final, coded=False)
-        if answer is None or isinstance(answer, Left) or (isinstance(answer, Wait) and not final):
-            return answer
-        line, newline, _ = buffer[at : at + _SPAN_CHARS].partition("\n")
-        closing = re.search(f"(?<!`)`{{{self._spans.ticks}}}(?!`)", line)
-        over = bool(newline) or final or len(buffer) - at >= _SPAN_CHARS
-        if closing is not None and (over or closing.end() < len(line)):
-            return None
-        if not over:
-            return WAIT
-        self._spans.leave()
-        return answer
-
-    def _ask_grammars(self, buffer: str, at: int, final: bool, *, coded: bool) -> Answer:
-        view = self._view(buffer, at, final)
-        for grammar in _BY_TRIGGER[buffer[at]]:
-            if (grammar.calls and not self._offer.may_call) or (coded and not grammar.ends_thoughts):
-                continue
-            answer = grammar.open(view)
-            if isinstance(answer, Wait):
-                return WAIT
-            if answer is not None:
-                return self._unless_quoted(buffer, answer, final)
-        return None
-
-    def _view(self, buffer: str, at: int, final: bool) -> View:
-        begun = not self._fresh if self.mode == "thought" else self._seams.content.begun
-        at_start = not begun and at <= self._lead
-        return View(buffer, at, final, self._channel, self.mode, at_start, self.reasoned, self._offer, self._last)
-
-    def _unless_quoted(self, buffer: str, opening: Opening, final: bool) -> Answer:
-        """The opening, unless quotation marks or backticks stand right around the marker."""
-        if opening.repair in _GIVEN_BACK and self._given_back >= _GIVE_BACKS:
-            return None
-        if buffer[opening.start] not in _TAGS:
-            return self._unless_off(buffer, opening)
-        before = buffer[opening.start - 1] if opening.start else self._last
-        closing = closing_quote(before) if before else None
-        if closing is None:
-            return self._unless_off(buffer, opening)
-        if opening.end < len(buffer):
-            return Left(opening.end) if buffer[opening.end] == closing else self._unless_off(buffer, opening)
-        return self._unless_off(buffer, opening) if final else WAIT
-
-    def _unless_off(self, buffer: str, opening: Opening) -> Opening | Left:
-        """The opening, unless one of its repairs is off: then what it would take is left as it came."""
-        off = not all(map(self._repairs.on, (opening.repair, *opening.also)))
-        opener = buffer[opening.start : opening.end]
-        if off and opening.mode == "discard":
-            return Opening(opening.start, opening.end, "", RestOfText(opener), counted=False)
-        if opening.reader is None:
-            return Left(opening.end) if off else opening
-        if off:
-            return Opening(opening.start, opening.end, "", KeptBlock(opener, opening.reader, None), counted=False)
-        if self._careful:
-            keeps = not self._repairs.on("stray_marker_removed") and not opening.counted
-            return opening._replace(reader=KeptBlock(opener, opening.reader, self._judge.takes, keeps_empty=keeps))
-        return opening
+    def _read_on_from(self, text: str) -> int:
+        """Where a marker or a call's id begins that the text ends in. A token that went out whole is text, and a word
+        that reaches to the text's beginning may have begun before it."""
+        return min(self._beginning(text, text.rfind(">") + 1), id_start(text, text[:1], self._offer))
 
     def _open(self, buffer: str, opening: Opening) -> str:
-        before, tagged = opening.start, buffer[opening.start] in _TAGS
-        left = isinstance(opening.reader, KeptBlock | RestOfText) and opening.reader.plain
-        if tagged and opening.mode is None and not left:
-            before = self._carried_from(buffer[:before])
+        start, tagged = max(opening.start, self._gone), buffer[opening.start] in TAGS
+        reader, before = opening.reader, start
+        left = isinstance(reader, LeftBlock | RestOfText)
+        if reader is None and opening.mode is None and start > self._gone and not buffer[start - 1].isspace():
+            before = self._waiting_from(buffer[:start])
+        may_come_back = left or isinstance(reader, KeptBlock) or opening.repair in GIVEN_BACK
+        gone = self._gone - (opening.start if may_come_back else before)
         self._flow(buffer[:before], block=not left, cut=tagged)
         if opening.counted:
             self._repairs.make(opening.repair)
         if opening.orphan and not self._thoughts:
             self.orphan = True
-        self._last = ""
-        self._held, self._seen = buffer[before : opening.start], 0
+        self._last = buffer[before - 1 : before] if before < start else ""
+        self._held, self._seen, self._gone = buffer[before:start], 0, max(0, gone)
         self._coded_to = 0
-        self._reader, self._found_by, self._empty = opening.reader, opening.repair, not opening.counted
+        self._joins = not left
+        self._reader, self._found_by, self._empty = reader, opening.repair, not opening.counted
         if opening.mode is not None:
             self._enter(opening.mode)
         return buffer[opening.end :]
 
-    def _carried_from(self, text: str) -> int:
-        """Where a marker's first characters begin that the text ends in: they wait for the text after the block,
-        which may make a marker of them."""
-        at = text.rfind("<", max(self._coded_to, len(text) - CUT_MARKER_CHARS + 1)) if self._spans.clear else -1
-        return at if at >= 0 and isinstance(self._ask(text, at, final=False), Wait) else len(text)
+    def _waiting_from(self, text: str) -> int:
+        """Where something begins that the text ends in, and that can wait for what follows the marker behind it."""
+        carried = self._carried_from(text)
+        before = self._seam.tail + self._seam.joint + text[self._gone :]
+        begun = self._beginning(before, before.rfind(">") + 1) < len(before)  # a marker, and what waited would hide it
+        return carried if begun else min(carried, self._id_start(text))
 
     def _enter(self, mode: Mode) -> None:
-        self.mode = mode
+        self.mode, self._seam = mode, self._seam_of(mode)
         self._spans = CodeSpans()
         self._fresh = mode == "thought" or not self._seams.content.begun
         if mode == "thought":
@@ -351,17 +267,6 @@ class TextScanner:
             return trailing_space(text) if self._offer.known and self._offer.may_call else len(text)
         return trailing_space(text[: self._id_start(text)])
 
-    def _cut_start(self, text: str) -> int:
-        """Where beginnings of markers start that the text ends in: a marker that is cut off by another."""
-        end = len(text)
-        for _ in range(_CUTS if self._spans.clear else 0):
-            at = text.rfind("<", max(self._coded_to, end - _ID_CHARS), end)
-            cut = self._ask(text[:end], at, final=True) if at >= 0 else None
-            if not isinstance(cut, Opening) or cut.repair != "cut_marker_removed":
-                break
-            end = at
-        return end
-
     def _ends_in_id(self, text: str) -> bool:
         """Whether the last word of a text may begin a call's id: the fast way for words of letters alone."""
         at = text.rfind(" ") + 1
@@ -379,13 +284,16 @@ class TextScanner:
         if block and cut and text and (end := self._cut_start(text)) < len(text):
             self._repairs.make("cut_marker_removed")
             text = text[:end]
+        text, self._gone = text[self._gone :], max(0, self._gone - len(text))
         if self._fresh and text:
             text = self._without_placeholder(text, block)
         out = self._seam.block(text) if block else self._seam.text(text) if text else ""
         self._fresh = self._fresh and not text.strip()
-        if out:
-            kind: Channel = "reasoning" if self.mode == "thought" else "content"
-            self._out.append(Piece(kind, out))
+        self._put(out)
+
+    def _put(self, text: str) -> None:
+        if text:
+            self._out.append(Piece("reasoning" if self.mode == "thought" else "content", text))
 
     def _without_placeholder(self, text: str, block: bool) -> str:
         """The text without `(no content)` in front: in thoughts, where it is repeated, or where it is all

@@ -40,7 +40,7 @@ def settings_of_case(case: dict[str, Any], **changes: Any) -> RepairSettings:
     return RepairSettings(thinking=(case.get("request") or {}).get("thinking", "auto"), **changes)
 
 
-def chunk(delta: dict[str, Any], finish: str | None = None, **fields: Any) -> bytes:
+def chunk(delta: dict[str, Any], finish: Any = None, **fields: Any) -> bytes:
     """One event of a stream."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     body = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "kimi-k2"}
@@ -51,7 +51,7 @@ DONE = b"data: [DONE]\n\n"
 ROLE = {"role": "assistant", "content": ""}
 
 
-def stream_of(deltas: Iterable[dict[str, Any]], finish: str | None) -> bytes:
+def stream_of(deltas: Iterable[dict[str, Any]], finish: Any) -> bytes:
     return b"".join([chunk(ROLE), *map(chunk, deltas), chunk({}, finish), DONE])
 
 
@@ -151,7 +151,7 @@ def read_stream(
     return read(*assembled(out))
 
 
-def completion(message: dict[str, Any], finish: str | None) -> bytes:
+def completion(message: dict[str, Any], finish: Any) -> bytes:
     choice = {"index": 0, "message": message, "finish_reason": finish}
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "kimi-k2"}
     return json.dumps({**body, "choices": [choice]}).encode()

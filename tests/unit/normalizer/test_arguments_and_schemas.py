@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 from services.normalizer.rules.arguments import Arguments, Unreadable, encode, read, unwrapped
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.schema import coerced
+from services.normalizer.rules.surrogates import holds_half
 from shared.schemas import fits
 
 
@@ -160,3 +161,14 @@ def test_a_key_without_a_value_is_never_completed(text: str) -> None:
 
 def test_a_whole_number_is_written_without_a_fraction_where_an_integer_is_wanted() -> None:
     assert encode(coerced({"a": 1.0}, {"properties": {"a": {"type": "integer"}}})) == '{"a":1}'
+
+
+@pytest.mark.parametrize(
+    "behind", ["<|tool_call_end|>", "<| tool_call_end |>\r\n</tool_call>", "\n<\n|tool_calls_section_end|> [EOS]"]
+)
+def test_tokens_behind_arguments_are_left_out_however_they_are_spelt(behind: str) -> None:
+    assert read(f'{{"a":1}}{behind}', True, Repairs()) == Arguments({"a": 1}, '{"a":1}')
+
+
+def test_text_that_is_broken_besides_holding_half_a_pair_is_not_whole_but_for_it() -> None:
+    assert not holds_half('{"a": "\\ud800"')

@@ -98,3 +98,13 @@ def test_json_that_is_no_call_is_given_back_with_its_white_space(text: str) -> N
 
 
 TOOL = {"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize("behind", ["<|im_end|>", " \n[EOS]", "<|tool_call_end|> <|im_end|>\n", " " * 300])
+def test_tokens_behind_a_call_are_taken_out(behind: str) -> None:
+    assert said(CALL + behind) == ("", "", [LS])
+
+
+@pytest.mark.parametrize("behind", ["<b>", "[1]", " x", "<|im_end|>x", "<|im_end|>" * 30])
+def test_an_object_with_anything_else_behind_it_is_text(behind: str) -> None:
+    assert said(CALL + behind) == ((CALL + behind).replace("<|im_end|>", ""), "", [])

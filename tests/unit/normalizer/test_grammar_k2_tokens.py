@@ -195,3 +195,22 @@ def test_the_block_is_text_where_its_repair_is_switched_off(field: str, name: st
 
     assert answer + thoughts == text
     assert calls == []
+
+
+@pytest.mark.parametrize("words", ["(two)", "two, or three", "*", "two"])
+def test_what_the_end_cuts_off_and_is_no_ids_beginning_is_text(words: str) -> None:
+    assert said(f"One <|tool_call_begin|> {words}") == (f"One {words}", "", [])
+
+
+def test_prose_in_a_header_is_looked_at_like_other_text() -> None:
+    assert said("<|tool_call_begin|>a <tool_call></tool_call>b<|tool_call_end|>") == ("a b", "", [])
+
+
+@pytest.mark.parametrize("head", ["functions.ba", "ba", "bash:", "0", " functions.bash:0"])
+def test_an_id_that_the_end_cuts_off_is_left_out(head: str) -> None:
+    assert said(f"One <|tool_call_begin|>{head}") == ("One", "", [])
+
+
+@pytest.mark.parametrize(("head", "content"), [(" two", "One two"), ("two", "One"), (" two_3", "One")])
+def test_where_the_tools_are_unknown_a_word_of_its_own_is_text(head: str, content: str) -> None:
+    assert said(f"One <|tool_call_begin|>{head}", facts=RequestFacts()) == (content, "", [])

@@ -18,6 +18,10 @@ BEGIN = "<|tool_call_begin|>functions.bash:0<|tool_call_argument_begin|>"
 REPEATED = [
     ("", "<"),
     ("", "<|im_end|>"),
+    ("", "<|"),
+    ("", "x<|tool_call_b"),
+    ("functions.bash:0", "<|tool_call_end|>"),
+    ("{}", "<|im_end|>"),
     ("", "bash:0{"),
     ("", "{"),
     ("", "<invoke name="),
@@ -36,7 +40,15 @@ REPEATED = [
     (f"{BEGIN}{{", '"<"x'),
     ('{"arguments":{"command":"', "ab"),
 ]
-ARGUMENTS = [("", '"'), ("", "{x}"), ("", " "), ('{"command":"x"', " "), ('{"command":"', "\\n"), ('{"a":[', "1,")]
+ARGUMENTS = [
+    ("", '"'),
+    ("", "{x}"),
+    ("", " "),
+    ('{"command":"x"', " "),
+    ('{"a":', " </tool_call> "),
+    ('{"command":"', "\\n"),
+    ('{"a":[', "1,"),
+]
 
 
 def seconds(pieces: list[Delta]) -> float:

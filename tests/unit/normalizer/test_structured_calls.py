@@ -11,7 +11,7 @@ from services.normalizer.rules import structured
 from services.normalizer.rules.catalog import Repairs
 from services.normalizer.rules.offer import ToolOffer
 from services.normalizer.rules.structured import StructuredCalls
-from tests.unit.normalizer.answers import BASH, LIST
+from tests.unit.normalizer.answers import BASH, LIST, read_stream
 
 
 def calls(*off: str) -> StructuredCalls:
@@ -58,3 +58,13 @@ def test_fragments_past_the_limit_of_open_calls_are_dropped(monkeypatch: pytest.
 @pytest.mark.parametrize("nothing", [None, 3, {}, {"index": 0}, {"function": {"name": " "}}])
 def test_a_fragment_that_says_nothing_is_none(nothing: Any) -> None:
     assert heads(calls(), nothing) == []
+
+
+def test_everything_so_far_may_end_where_a_value_is_due() -> None:
+    pieces = ['{"command"', '{"command":', '{"command": "', '{"command": "ls"}']
+    head = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "bash", "arguments": ""}}
+    rest = [{"index": 0, "function": {"arguments": piece}} for piece in pieces]
+
+    assert read_stream([{"tool_calls": [entry]} for entry in [head, *rest]])["tool_calls"] == [
+        {"name": "bash", "arguments": {"command": "ls"}}
+    ]

@@ -93,3 +93,14 @@ def test_a_thought_that_the_template_opened_stays_content_where_tags_are_off() -
     out, _ = streamed(stream_of([{"content": "a</think>b"}], "stop"), FACTS, settings_)
 
     assert assembled(out)[0]["content"] == "a</think>b"
+
+
+@pytest.mark.parametrize(
+    ("text", "off"),
+    [
+        ("Hi <|<tool_call></tool_call> x", "stray_marker_removed"),
+        ('Hi <<tool_call>{"name":"bash","argu', "incomplete_call_dropped"),
+    ],
+)
+def test_a_markers_beginning_before_a_block_that_is_left_stays_before_it(text: str, off: str) -> None:
+    assert said(text, off=(off,)) == (text, "", [])

@@ -46,6 +46,9 @@ PLAIN: list[tuple[str, dict[str, Any], Any]] = [
     ("empty_content_nulled", message(content="", tool_calls=[call()]), "tool_calls"),
     ("finish_reason_mapped", message(content="a"), "end_turn"),
     ("finish_reason_mapped", message(content="a"), "STOP"),
+    ("finish_reason_mapped", message(content="a"), 3),
+    ("finish_reason_mapped", message(content="a"), False),
+    ("finish_reason_mapped", message(content="a"), {"type": "stop"}),
     ("finish_reason_mapped", message(content="a"), "tool_calls"),
     ("finish_reason_mapped", message(content=None, tool_calls=[call()]), "stop"),
     ("finish_reason_added", message(content="a"), None),
@@ -55,7 +58,7 @@ PLAIN: list[tuple[str, dict[str, Any], Any]] = [
 
 
 @pytest.mark.parametrize(("off", "given", "finish"), PLAIN)
-def test_a_plain_answer_keeps_the_field(off: str, given: dict[str, Any], finish: str | None) -> None:
+def test_a_plain_answer_keeps_the_field(off: str, given: dict[str, Any], finish: Any) -> None:
     body, repairs = repair_completion(completion(given, finish), OFFERED, RepairSettings(off=(off,)))
 
     assert json.loads(body)["choices"][0] == {"index": 0, "message": given, "finish_reason": finish}
@@ -63,7 +66,7 @@ def test_a_plain_answer_keeps_the_field(off: str, given: dict[str, Any], finish:
 
 
 @pytest.mark.parametrize(("off", "given", "finish"), [(o, g, f) for o, g, f in PLAIN if "tool_calls" not in g])
-def test_a_stream_keeps_the_field(off: str, given: dict[str, Any], finish: str | None) -> None:
+def test_a_stream_keeps_the_field(off: str, given: dict[str, Any], finish: Any) -> None:
     deltas = [{key: given[key]} for key in ("reasoning_content", "content") if given.get(key)]
 
     out, repair = streamed(stream_of(deltas, finish), OFFERED, RepairSettings(off=(off,)))
@@ -73,7 +76,7 @@ def test_a_stream_keeps_the_field(off: str, given: dict[str, Any], finish: str |
     assert repair.repairs == {}
 
 
-def _ends(finish: str | None) -> list[tuple[dict[str, Any], str]]:
+def _ends(finish: Any) -> list[tuple[dict[str, Any], Any]]:
     """The finish frame; without a reason there is none."""
     return [] if finish is None else [({}, finish)]
 

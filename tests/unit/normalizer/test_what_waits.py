@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.normalizer import RepairSettings, RequestFacts, StreamRepair
+from services.normalizer.limits import LEFT_CHARS, LEFT_STEP_CHARS
 from tests.unit.normalizer.answers import BASH, ROLE, assembled, chunk, stream_of
 
 OFFERED = RequestFacts(tools=[BASH])
@@ -56,3 +57,39 @@ def test_an_example_in_a_fence_waits_for_the_fence_to_close() -> None:
 
     assert waiting == ""
     assert closed == f"\n{example}```"
+
+
+LONG = [
+    ("tool_call_from_hermes", '<tool_call>{"name":"bash","arguments":{"command":"', '"}}</tool_call>'),
+    ("tool_call_from_xml", '<invoke name="bash"><parameter name="command">', "</parameter></invoke>"),
+    ("tool_call_from_bare_id", 'functions.bash:0{"command":"', '"}'),
+    ("tool_call_from_content", '<|tool_call_begin|>functions.bash:0<|tool_call_argument_begin|>{"command":"', '"}'),
+]
+LATE = LEFT_CHARS + LEFT_STEP_CHARS
+
+
+@pytest.mark.parametrize(("name", "begin", "end"), LONG)
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_a_block_whose_repair_is_off_streams(name: str, begin: str, end: str, size: int) -> None:
+    repair = StreamRepair(OFFERED, RepairSettings(off=(name,)))
+    text = begin + "<think> ls " * 600 + end + " ok"
+    out = ""
+    repair.feed(chunk(ROLE))
+    for at in range(0, len(text), size):
+        out += assembled(repair.feed(chunk({"content": text[at : at + size]})))[0]["content"]
+        assert len(out) >= min(at + size, len(text)) - LATE - len(begin)
+
+    assert out + assembled(repair.finish())[0]["content"] == text
+
+
+def test_what_has_gone_out_of_a_block_that_was_none_stays() -> None:
+    text = 'functions.bash:0{"command":"' + "<think>a</think> " * 200
+    results = []
+    for size in (1, 300, len(text)):
+        repair = StreamRepair(OFFERED, RepairSettings(off=("tool_call_from_bare_id",)))
+        out = b"".join(repair.feed(chunk({"content": text[at : at + size]})) for at in range(0, len(text), size))
+        results.append(assembled(out + repair.finish())[0])
+
+    assert results[0] == results[1] == results[2]
+    assert results[0]["content"].startswith(text[: len(text) - LATE])
+    assert results[0]["reasoning_content"]

@@ -1,7 +1,7 @@
 """An answer that is nothing but a call: `{"name": "get_weather", "arguments": {…}}`.
 
-Taken for a call only where it is the whole content, tools are offered, and one of them has that name. Until
-that is clear the object is held back; most answers in JSON are let go at their first key.
+Taken for a call only where it is the whole content (tokens behind it apart), tools are offered, and one of them has
+that name. Until that is clear the object is held back; most answers in JSON are let go at their first key.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from services.normalizer.limits import MAX_CALL_CHARS
 from services.normalizer.rules.arguments import encode
 from services.normalizer.rules.grammar import Opening, RawCall, Reading, View, Wait
 from services.normalizer.rules.json_scan import JsonScan
+from services.normalizer.rules.markers import may_be_trail, without_trailing
 
 _KEYS = ("name", "tool", "function", "tool_name", "arguments", "parameters", "type")
 _NAME_KEYS = ("name", "tool", "function", "tool_name")
@@ -47,6 +48,7 @@ class BareJsonReader:
         self._parts: list[str] = []
         self._size = 0
         self._scan = JsonScan()
+        self._behind = ""  # what stands behind the object: tokens at most
         self._more = False  # the object is not all there is
         self._judged = False
 
@@ -56,9 +58,10 @@ class BareJsonReader:
         if plausible and not final:
             return Reading([])
         text = "".join(self._parts)
-        call = self._call(text) if plausible else None
+        call = self._call(text) if plausible and not without_trailing(self._behind) else None
         if call is not None:
-            return Reading([call], "")
+            return Reading([call], self._behind)
+        text += self._behind
         return Reading([self._space + text[:1]], text[1:])
 
     def _take(self, text: str) -> None:
@@ -66,9 +69,11 @@ class BareJsonReader:
         while at < len(text) and not self._scan.whole:
             end = self._scan.run(text, at)
             at = end + (end == at)
-        self._more = self._more or bool(text[at:].strip())
-        self._parts.append(text)
+        self._behind += text[at:]
+        self._more = self._more or not may_be_trail(self._behind)
         self._size += len(text)
+        text = text[:at]
+        self._parts.append(text)
         self._head += text[: _HEAD_CHARS - len(self._head)]
 
     def _may_be_call(self) -> bool:

@@ -11,6 +11,7 @@ from services.normalizer.limits import MAX_BLANK_CHARS
 from services.normalizer.rules.grammar import Opening, RawCall, Tokens, View, Wait, cut_off
 from services.normalizer.rules.grammars.body import BodyReader, TaggedValues, begins_with
 from services.normalizer.rules.json_scan import JsonObjects
+from services.normalizer.rules.markers import HERMES
 
 _FUNCTION = re.compile(r"<function=([\w.\-]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _JSON = ("{", "[")
@@ -28,16 +29,16 @@ class Hermes:
     ends_thoughts = False
 
     def __init__(self) -> None:
-        self._tokens = Tokens("<tool_call>", "</tool_call>")
+        self._tokens = Tokens(*HERMES)
 
     def open(self, view: View) -> Opening | Wait | None:
         marker = self._tokens.at(view.text, view.at)
         if marker is None:
             return cut_off(view) if self._tokens.may_begin(view.text, view.at) else None
         end = view.at + len(marker)
-        if marker == "</tool_call>":
+        if marker == HERMES[1]:
             return Opening(view.at, end, "stray_marker_removed", also=("tool_call_from_hermes",))
-        reader = BodyReader("</tool_call>", parse, plausible, HermesValues())
+        reader = BodyReader(HERMES[1], parse, plausible, HermesValues())
         return Opening(view.at, end, "tool_call_from_hermes", reader, counted=False)
 
 

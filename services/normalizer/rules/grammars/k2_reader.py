@@ -15,7 +15,7 @@ import re
 from typing import Protocol
 
 from services.normalizer.limits import MAX_BLANK_CHARS, MAX_CALL_CHARS
-from services.normalizer.rules.grammar import Found, RawCall, Reading
+from services.normalizer.rules.grammar import Found, Offer, RawCall, Reading
 from services.normalizer.rules.json_scan import JsonScan
 
 SECTION = "section"
@@ -27,6 +27,7 @@ _NOISE_CHARS = 200  # more text than this between two markers of a section is pr
 _HEADER_CHARS = 256  # more text than this after call_begin is not a header
 _MARKER_CHARS = 64  # more than the longest marker
 _HEAD = re.compile(r'[^\s{}<>"]{1,200}')
+_CUT_HEAD = re.compile(r"[\w.\-:$]{1,200}")  # an id, or the beginning of one
 _HEAD_BEFORE_BRACE = re.compile(r"(?:functions\.)?[\w.\-]+:\d{1,6}\s*$")
 _LEFTOVERS = tuple('}]`,"')  # what may follow a whole object: a brace too many, a fence's end
 
@@ -47,8 +48,9 @@ class Markers(Protocol):
 class K2Reader:
     """The reader of one block."""
 
-    def __init__(self, markers: type[Markers], state: str, head: str = "") -> None:
+    def __init__(self, markers: type[Markers], offer: Offer, state: str, head: str = "") -> None:
         self._markers = markers
+        self._offer = offer
         self._state = state
         self._section = state == SECTION
         self._head = head
@@ -117,7 +119,7 @@ class K2Reader:
             head = noise.split()[-1:]
             return self._to_arguments(head[0] if head else "", end)
         if not self._calls and noise.strip() and kind != "section":
-            self._found.append(noise)  # not a call so far: the model was still talking
+            return self._close(self._text)  # not a call so far: the model was still talking
         self._text = self._text[end:]
         if kind == "call":
             self._state = HEADER
@@ -145,19 +147,29 @@ class K2Reader:
 
     def _cut_header(self, head: str) -> bool:
         """The answer ends inside a header, unless it only mentioned the marker in its prose."""
-        if head.strip() and not _HEAD.fullmatch(head.strip()):
+        if head.strip() and not self._may_be_cut_id(head):
             return self._close(self._text)
         if head.strip():
             self._found.append(RawCall(head.strip(), "", closed=False))
         return self._close("")
+
+    def _may_be_cut_id(self, head: str) -> bool:
+        """Whether the answer's last text may be the beginning of an id: an offered tool's, or one with a number. Where
+        the tools are unknown, a word behind white space is a word."""
+        word = head.strip()
+        if not _CUT_HEAD.fullmatch(word):
+            return False
+        if not self._offer.known:
+            return not (word.isalpha() and head[0].isspace())
+        return self._offer.may_begin_id(word) or any(map(str.isdigit, word))
 
     def _header_marker(self, marker: Marker, head: str) -> bool:
         kind, _, end = marker
         if kind == "arguments":
             return self._to_arguments(_best_head(head), end)
         if head and not _HEAD.fullmatch(head):
-            self._found.append(head)
-        elif head and kind != "call":
+            return self._close(self._text)
+        if head and kind != "call":
             self._found.append(RawCall(head, "", closed=True))
             self._calls += 1
         return self._after_call(kind, end)

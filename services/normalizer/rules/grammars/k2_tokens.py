@@ -15,30 +15,11 @@ import re
 
 from services.normalizer.rules.grammar import Opening, View, Wait, cut_off
 from services.normalizer.rules.grammars.k2_reader import ARGUMENTS, HEADER, SECTION, K2Reader
+from services.normalizer.rules.markers import K2_KINDS, K2_LONGEST, K2_MARKER, K2_PIPE
 
-_KINDS = {
-    "tool_calls_section_begin": "section",
-    "tool_call_section_begin": "section",
-    "tool_calls_begin": "section",
-    "tool_calls_section_end": "section_end",
-    "tool_call_section_end": "section_end",
-    "tool_calls_end": "section_end",
-    "tool_call_begin": "call",
-    "tool_call_end": "call_end",
-    "tool_call_argument_begin": "arguments",
-    "tool_call_arguments_begin": "arguments",
-    "tool_arguments_begin": "arguments",
-    "tool_argument_begin": "arguments",
-    "tool_call_argument_end": "stray",
-    "tool_call_arguments_end": "stray",
-}
-_PREFIXES = frozenset(kind[:n] for kind in _KINDS for n in range(len(kind) + 1))
-_SPACE = r"\s{0,2}"  # a line may end in `\r\n`
-_PIPE = f"{_SPACE}[|｜]?{_SPACE}"
-_MARKER = re.compile(f"<{_PIPE}(?P<kind>{'|'.join(sorted(_KINDS, key=len, reverse=True))}){_PIPE}>")
-_BEGINNING = re.compile(f"<{_PIPE}(?P<kind>[a-z_]*){_PIPE}")
+_PREFIXES = frozenset(kind[:n] for kind in K2_KINDS for n in range(len(kind) + 1))
+_BEGINNING = re.compile(f"<{K2_PIPE}(?P<kind>[a-z_]*){K2_PIPE}")
 _ID_AT_END = re.compile(r"(?<![\w.\-:$])[\w.\-]{1,80}:\d{1,6}(?=\s{0,32}$)")
-_LONGEST = 48  # characters: `tool_call_arguments_begin` with two pipes and spaces
 
 
 class K2Markers:
@@ -47,24 +28,24 @@ class K2Markers:
     @staticmethod
     def find(text: str, at: int = 0) -> tuple[str, int, int] | None:
         """The first marker from `at` on: its kind, where it begins and where it ends."""
-        found = _MARKER.search(text, at)
-        return None if found is None else (_KINDS[found["kind"]], found.start(), found.end())
+        found = K2_MARKER.search(text, at)
+        return None if found is None else (K2_KINDS[found["kind"]], found.start(), found.end())
 
     @staticmethod
     def at(text: str, at: int) -> tuple[str, int, int] | None:
         """The marker that stands at `at`."""
-        found = _MARKER.match(text, at)
-        return None if found is None else (_KINDS[found["kind"]], found.start(), found.end())
+        found = K2_MARKER.match(text, at)
+        return None if found is None else (K2_KINDS[found["kind"]], found.start(), found.end())
 
     @staticmethod
     def may_begin(text: str, at: int) -> bool:
         """Whether the text from `at` to its end may be the beginning of a marker."""
-        if len(text) - at > _LONGEST:
+        if len(text) - at > K2_LONGEST:
             return False
         found = _BEGINNING.fullmatch(text, at)
         if found is None or found["kind"] not in _PREFIXES:
             return False
-        return found["kind"] in _KINDS or found.end("kind") == len(text) or not found["kind"]
+        return found["kind"] in K2_KINDS or found.end("kind") == len(text) or not found["kind"]
 
 
 class K2Tokens:
@@ -81,11 +62,11 @@ class K2Tokens:
             return cut_off(view) if K2Markers.may_begin(view.text, view.at) else None
         kind, _, end = marker
         if kind in ("section", "call"):
-            reader = K2Reader(K2Markers, SECTION if kind == "section" else HEADER)
+            reader = K2Reader(K2Markers, view.offer, SECTION if kind == "section" else HEADER)
             return Opening(view.at, end, _repair(view), reader, counted=False)
-        before = _ID_AT_END.search(view.text, max(0, view.at - _LONGEST * 2), view.at)
+        before = _ID_AT_END.search(view.text, max(0, view.at - K2_LONGEST * 2), view.at)
         if kind == "arguments" and before is not None and _is_id(view, before):
-            reader = K2Reader(K2Markers, ARGUMENTS, before.group())
+            reader = K2Reader(K2Markers, view.offer, ARGUMENTS, before.group())
             return Opening(before.start(), end, _repair(view), reader, counted=False)
         return Opening(view.at, end, "stray_marker_removed", also=(_repair(view),))
 

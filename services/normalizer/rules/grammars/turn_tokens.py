@@ -10,11 +10,8 @@ from __future__ import annotations
 import re
 
 from services.normalizer.rules.grammar import WAIT, Opening, Tokens, View, Wait, cut_off
+from services.normalizer.rules.markers import ASSISTANT, LITERALS, STRANGERS, TURN_ENDS
 
-_ENDS = ("<|im_end|>", "<|im_middle|>", "<|end_of_msg|>")
-_STRANGERS = ("<|im_user|>", "<|im_system|>")
-_ASSISTANT = "<|im_assistant|>"
-_LITERALS = ("[EOS]", "[BOS]")
 _OWN_HEADER = re.compile(r"<\|im_assistant\|>[\w \-]{0,32}<\|im_middle\|>")
 _HEADER_CHARS = 60
 _BLANK_CHARS = 32
@@ -29,18 +26,18 @@ class TurnTokens:
     ends_thoughts = False
 
     def __init__(self) -> None:
-        self._tokens = Tokens(*_ENDS, *_STRANGERS, _ASSISTANT, *_LITERALS)
+        self._tokens = Tokens(*TURN_ENDS, *STRANGERS, ASSISTANT, *LITERALS)
 
     def open(self, view: View) -> Opening | Wait | None:
         token = self._tokens.at(view.text, view.at)
         if token is None:
             return cut_off(view) if self._tokens.may_begin(view.text, view.at) else None
         end = view.at + len(token)
-        if token in _LITERALS:
+        if token in LITERALS:
             return self._literal(view, end)
-        if token in _STRANGERS:
+        if token in STRANGERS:
             return Opening(view.at, end, "invented_turn_removed", mode="discard")
-        if token == _ASSISTANT:
+        if token == ASSISTANT:
             return self._own_header(view, end)
         return Opening(view.at, end, "turn_token_removed")
 
@@ -50,9 +47,9 @@ class TurnTokens:
         if not follows:
             short = len(after) < _BLANK_CHARS and not view.final
             return WAIT if short else Opening(view.at, end, "turn_token_removed")
-        if follows.startswith(("<|", *_LITERALS)):
+        if follows.startswith(("<|", *LITERALS)):
             return Opening(view.at, end, "turn_token_removed")
-        may_grow = not view.final and any(t.startswith(follows) for t in ("<|", *_LITERALS))
+        may_grow = not view.final and any(t.startswith(follows) for t in ("<|", *LITERALS))
         return WAIT if may_grow else None
 
     def _own_header(self, view: View, end: int) -> Opening | Wait:
