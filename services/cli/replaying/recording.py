@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from shared.config import Model, Provider, Settings, decide, plain_name
 from shared.config.settings import ProviderKind
-from shared.contracts import RepairSettings, RepeatSettings, Timeouts
+from shared.contracts import Recorded, RepairSettings, RepeatSettings, Timeouts
 from shared.records.blobs import Chunks
 from shared.records.exports.whole import Side, Whole
 from shared.records.queries import NotFound, Row
@@ -113,10 +113,11 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None  # that the client got then
     told: Told  # what the client was told then
     left: bool = False  # the client went away before the answer's end
+    earlier: list[Recorded] = []  # responses that the request goes on from
     format: Literal["moontide-recording.v1"] = "moontide-recording.v1"
 
 
-def recording_of(whole: Whole, settings: Settings) -> Recording:
+def recording_of(whole: Whole, settings: Settings, earlier: Sequence[Recorded] = ()) -> Recording:
     """With today's settings for the model and its providers; raises NotFound where there is nothing to play."""
     asked, client = asked_of(whole), whole.side()
     if not whole.calls:
@@ -133,6 +134,7 @@ def recording_of(whole: Whole, settings: Settings) -> Recording:
         status=whole.exchange["status"],
         told=told(response.data, response.content_type) if response else Told(),
         left=(whole.exchange["error_message"] or "").startswith(CLIENT_LEFT),
+        earlier=list(earlier),
     )
 
 

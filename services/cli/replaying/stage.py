@@ -10,6 +10,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
+from services.cli.replaying.earlier import Remembered
 from services.cli.replaying.player import Player
 from services.cli.replaying.recording import Piece, Recording
 from services.ingress.main import Listening
@@ -62,6 +63,7 @@ async def play(recording: Recording, speed: float | None = None) -> Played:
         player = await stack.enter_async_context(Player(recording.calls, speed).playing())
         server = MemoryServer(subjects, tasks)
         settings = _settings(recording, player.url, speed)
+        await Remembered(MemoryBus(server), recording.earlier).listen(subjects)
         listening = await _services(stack, server, settings)
         answer = await _ask(listening.url, recording, player, _limit_s(recording, speed))
         await listening.worker.bus.flush()
