@@ -20,7 +20,8 @@ Ending = Literal["complete", "broken", "unanswered", "silent"]
 """How the player ends a call: in order, by cutting the connection, by cutting it before any answer, or not at all: it
 says nothing more, as a provider whose time was up, or that was called off."""
 
-TIMEOUTS = frozenset({"provider_first_byte_timeout", "provider_idle_timeout", "provider_total_timeout"})
+TOTAL = "provider_total_timeout"
+TIMEOUTS = frozenset({"provider_first_byte_timeout", "provider_idle_timeout", TOTAL})
 CLIENT_LEFT = "Cancelled by client:"  # how the account of such an exchange begins
 CALLED_OFF = frozenset({"cancelled", "stopped"})
 LAST_EVENTS = (b"data: [DONE]", b'data: {"type":"message_stop"}')
@@ -76,6 +77,7 @@ class Answered(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: dict[str, str] = {}
     first_byte_s: float = 0.0
     pieces: list[Piece] = []
+    ran_out: bool = False  # it spoke until its time was up, and was not silent before
 
     @property
     def is_unheard(self) -> bool:
@@ -173,6 +175,7 @@ def _answered(side: Side) -> Answered:
         headers=headers,
         first_byte_s=row["first_byte_s"] or 0.0,
         pieces=pieces_of(side.response_bytes, response.chunks) if response else [],
+        ran_out=row["error_code"] == TOTAL,
     )
 
 

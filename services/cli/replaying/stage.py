@@ -127,8 +127,11 @@ def _timeouts(recording: Recording, name: str, speed: float | None) -> Timeouts:
     """Where a provider fell silent: today's at the recording's speed, or no longer than it takes to tell."""
     spoken = recording.providers.get(name)
     given = spoken.timeouts if spoken else Timeouts()
-    if not any(call.ending == "silent" and (call.provider or NOBODY) == name for call in recording.calls):
+    silent = [call for call in recording.calls if call.ending == "silent" and (call.provider or NOBODY) == name]
+    if not silent:
         return Timeouts()
+    if speed is None and any(call.ran_out for call in silent):
+        return Timeouts(total_s=HURRIED_S)
     if speed is None:
         return Timeouts(first_byte_s=HURRIED_S, idle_s=HURRIED_S)
     return Timeouts(first_byte_s=given.first_byte_s / speed, idle_s=given.idle_s / speed, total_s=given.total_s / speed)
