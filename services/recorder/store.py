@@ -213,8 +213,8 @@ class Store:
             raise
 
     def _write(self, connection: Connection, batch: Batch, by_exchange: Mapping[str, list[Message]]) -> None:
-        filing = self._begin(connection, batch, by_exchange)
-        filing.take(by_exchange)
+        self._begin(connection, batch, by_exchange)
+        self._filing(connection).take(by_exchange)
 
     def _write_apart(self, connection: Connection, batch: Batch, by_exchange: Mapping[str, list[Message]]) -> None:
         """Slowly: an exchange that can't be written is put aside, all others are kept."""
@@ -222,7 +222,9 @@ class Store:
         for id, messages in by_exchange.items():
             self._filing(connection).take_or_put_aside(id, messages)
 
-    def _begin(self, connection: Connection, batch: Batch, ids: Iterable[str]) -> Filing:
+    def _begin(self, connection: Connection, batch: Batch, ids: Iterable[str]) -> None:
+        """The position or the stretch, and the exchanges are ours. What others have not written yet is asked only then:
+        whoever had one of these exchanges has written its stretch meanwhile."""
         if batch.stretch is None:
             self._move(connection, batch.before, batch.after)
         elif self._sharing is None or not self._sharing.finish(connection, batch.stretch):
@@ -230,9 +232,7 @@ class Store:
         writing = Writing(connection, self._statements, self._sealing)
         writing.poison([{**row, "data": self._redaction.data(row["data"])} for row in batch.poison])
         writing.flush()
-        filing = self._filing(connection)
-        filing.lock(ids)
-        return filing
+        self._plain_filing(connection).lock(ids)
 
     def _filing(self, connection: Connection) -> Filing:
         unwritten_from = self._sharing.unwritten_from(connection) if self._sharing else None
