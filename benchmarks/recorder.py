@@ -16,10 +16,12 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
@@ -42,6 +44,7 @@ from shared.subjects import Subjects
 from tests.fixtures.exchanges import Script, captured, plain, streamed
 
 ROOT = "benchmark"
+AHEAD = 4000  # messages published and not seen in the stream yet
 
 
 def scripts(options: argparse.Namespace) -> Iterator[Script]:
@@ -114,11 +117,18 @@ async def publish(options: argparse.Namespace) -> int:
     with suppress(Exception):
         await bus._js.delete_stream(Subjects(ROOT).stream)
     await bus.ensure_capture(3600, 4 * 1024**3)
-    for message in messages:
+    for number, message in enumerate(messages, 1):
         await bus.publish(message.subject, message.data, dict(message.headers) or None)
-    await bus.flush()
+        if number % AHEAD == 0 or number == len(messages):
+            await captured_all(bus, number)
     await bus.close()
     return len(messages)
+
+
+async def captured_all(bus: NatsBus, count: int) -> None:
+    """A stream drops what it is sent faster than it stores."""
+    while (await bus._js.stream_info(Subjects(ROOT).stream)).state.messages < count:  # noqa: ASYNC110
+        await anyio.sleep(0.01)
 
 
 async def record(nats: str, url: str) -> None:
@@ -140,11 +150,20 @@ def write_from_nats(options: argparse.Namespace) -> None:
         process.start()
     engine = open_reader(options.url)
     began, busy = 0.0, 0.0
+    cpu, waits = Cpu([process.pid for process in recorders]), Counter[str]()
     while (reached := finished(engine)) < options.exchanges:
         if reached and not began:
-            began, busy, before = time.perf_counter(), busy_s(), reached
+            cpu.look(engine)
+            began, busy, before, begun_cpu = time.perf_counter(), busy_s(), reached, cpu.spent()
+        if began:
+            cpu.look(engine)
+            waits.update(waiting(engine))
         time.sleep(0.1)
     took_s, cores = time.perf_counter() - began, (busy_s() - busy) / (time.perf_counter() - began)
+    spent = [
+        (now - then) / (messages * (1 - before / options.exchanges)) * 1e6
+        for now, then in zip(cpu.spent(), begun_cpu, strict=True)
+    ]
     engine.dispose()
     for process in recorders:
         process.kill()
@@ -152,6 +171,52 @@ def write_from_nats(options: argparse.Namespace) -> None:
     share = 1 - before / options.exchanges  # what was written while the clock ran
     report(f"{options.database}, {options.recorders} from NATS", options, int(messages * share), took_s, None, share)
     print(f"    {cores:.2f} of {os.cpu_count()} cores were busy, with everything that runs here")
+    print(f"    us of CPU per message: recorders {spent[0]:.1f}, their server processes {spent[1]:.1f}")
+    print(f"    what the database's connections did: {dict(waits.most_common(5))}")
+
+
+class Cpu:
+    """What the recorders have used, and the processes of a Postgres on this machine that serve them."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._recorders = [psutil.Process(pid) for pid in pids]
+        self._servers: dict[int, psutil.Process] = {}
+        self._seen: dict[int, float] = {}  # the last look at each: a process that is gone has used what it had
+
+    def look(self, engine: Engine) -> None:
+        for pid in serving(engine):
+            with suppress(psutil.NoSuchProcess):
+                self._servers.setdefault(pid, psutil.Process(pid))
+        for pid, process in self._servers.items():
+            with suppress(psutil.NoSuchProcess):
+                self._seen[pid] = cpu_of(process)
+
+    def spent(self) -> tuple[float, float]:
+        return sum(map(cpu_of, self._recorders)), sum(self._seen.values())
+
+
+def cpu_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+RECORDERS = "FROM pg_stat_activity WHERE application_name = 'moontide recorder'"
+
+
+def serving(engine: Engine) -> list[int]:
+    return asked(engine, f"SELECT pid {RECORDERS}")
+
+
+def waiting(engine: Engine) -> list[str]:
+    """What each of the recorders' connections is at: a lock, its client, or work."""
+    return asked(engine, f"SELECT coalesce(wait_event_type || ':' || wait_event, 'works') {RECORDERS}")
+
+
+def asked(engine: Engine, question: str) -> list[Any]:
+    if engine.dialect.name != "postgresql":
+        return []
+    with engine.connect() as connection:
+        return list(connection.scalars(text(question)))
 
 
 def finished(engine: Engine) -> int:

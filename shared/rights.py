@@ -14,6 +14,7 @@ from typing import get_args
 
 from shared.subjects import (
     PROVIDERS_BUCKET,
+    RECORDER_BUCKET,
     RECORDS_QUEUE,
     STAGE_OF_SERVICE,
     THOUGHTS_BUCKET,
@@ -133,7 +134,8 @@ def _recorder(subjects: Subjects) -> Rights:
     reads = tuple(f"$JS.API.{call}.{subjects.stream}.*" for call in calls)
     says = (*reads, f"$JS.ACK.{subjects.stream}.>", *_looks(subjects))
     asked = (f"{subjects.ask_records} {RECORDS_QUEUE}",)
-    return Rights(says, asked) + _keeps(subjects) + _bodies(subjects, puts=True)
+    kept = _keeps(subjects) + _bodies(subjects, puts=True) + _bucket(subjects, RECORDER_BUCKET, puts=True)
+    return Rights(says, asked) + kept
 
 
 def _dashboard(subjects: Subjects) -> Rights:

@@ -26,6 +26,7 @@ Stage = Literal["enforce", "normalize", "upstream", "watch"]
 FrameKind = Literal["head", "data", "end"]
 Leg = Literal["raw", "normal", "out", "wire"]
 PROVIDERS_BUCKET = "providers"  # where every provider's state can be read at any time
+RECORDER_BUCKET = "recorder"  # what recorders share: the key of what waits, who looked for dead ingresses how far
 THOUGHTS_BUCKET = "thoughts"  # what models thought, for a history that lacks it
 RECORDS_QUEUE = "records"  # the recorders that answer questions
 NOBODY = "-"  # whom a leg is addressed to that is only for the record

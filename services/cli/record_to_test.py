@@ -11,6 +11,7 @@ from services.cli import options
 from services.cli.loading import load_or_exit
 from services.cli.records import exchange_called, records
 from services.cli.replay import run_for
+from services.cli.replaying.earlier import earlier_of
 from services.cli.replaying.recording import Recording, recording_of
 from services.cli.replaying.scrubbing import SecretLeft, check_told, scrubbed
 from services.cli.replaying.stage import play
@@ -28,7 +29,8 @@ def record_to_test(file: str | None, output: Path | None, **names: str | None) -
     kind, name = the_one(names)
     settings = load_or_exit(file, services=[]).settings
     with records(file) as found:
-        recording = recording_of(Whole.read(found, exchange_called(found, kind, name)), settings)
+        whole = Whole.read(found, exchange_called(found, kind, name))
+        recording = recording_of(whole, settings, earlier_of(found, whole))
     path = _path(output, recording)
     clean, notes = scrubbed(recording)
     click.echo(f"{path}\n{_write(path, clean)}")

@@ -15,6 +15,7 @@ from services.cli.connecting import run
 from services.cli.loading import load_or_exit
 from services.cli.records import exchange_called, records
 from services.cli.replaying.compared import Account, differences, is_same, side_by_side
+from services.cli.replaying.earlier import earlier_of
 from services.cli.replaying.live import asked_again, changes_of, key_for, send
 from services.cli.replaying.recording import Recording, asked_of, recording_of
 from services.cli.replaying.stage import Played, play
@@ -23,6 +24,7 @@ from services.cli.state import running_gateway
 from services.cli.terminal import terminal_columns
 from shared.config import Settings
 from shared.records.exports.whole import Whole
+from shared.records.queries import Records
 from shared.records.told import Told, told
 
 WIDE = 160  # columns, where the output is no terminal
@@ -55,7 +57,7 @@ def replay(file: str | None, times: int, as_json: bool, **flags: Any) -> None:
     settings = load_or_exit(file, services=[]).settings
     with records(file) as found:
         whole = Whole.read(found, exchange_called(found, kind, name))
-        then, ask = _then(whole), (_recorded if flags["recorded"] else _live)(whole, settings, flags)
+        then, ask = _then(whole), _again(found, whole, settings, flags)
     is_well = True
     for number in range(1, times + 1):
         now = ask(f"now {number}" if times > 1 else "now")
@@ -64,9 +66,13 @@ def replay(file: str | None, times: int, as_json: bool, **flags: Any) -> None:
     raise SystemExit(0 if is_well else 1)
 
 
-def _recorded(whole: Whole, settings: Settings, flags: dict[str, Any]) -> Ask:
+def _again(found: Records, whole: Whole, settings: Settings, flags: dict[str, Any]) -> Ask:
+    return _recorded(found, whole, settings, flags) if flags["recorded"] else _live(whole, settings, flags)
+
+
+def _recorded(found: Records, whole: Whole, settings: Settings, flags: dict[str, Any]) -> Ask:
     """Raises NotFound where there is nothing to play."""
-    recording = recording_of(whole, settings)
+    recording = recording_of(whole, settings, earlier_of(found, whole))
     speed = None if flags["fast"] else flags["speed"] or 1.0
     return lambda title: _played(recording, speed, title)
 

@@ -10,10 +10,20 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection, func, select, update
 
-from services.recorder.rules.exchange import abandoned, assemble, hear, is_settled, late_rows, live_row, records_of
+from services.recorder.rules.exchange import (
+    abandoned,
+    abandonment,
+    assemble,
+    hear,
+    is_settled,
+    late_rows,
+    live_row,
+    records_of,
+)
 from services.recorder.rules.messages import Message, unpacked
 from services.recorder.rules.redaction import TEXTS_OF_EXCHANGE, Redaction
-from services.recorder.rules.rows import poison_row
+from services.recorder.rules.rows import Row, poison_row
+from services.recorder.sealing import Sealing
 from services.recorder.sharing import lock_exchanges
 from services.recorder.statements import EXCHANGES, PENDING, Statements
 from services.recorder.writing import IDS_PER_STATEMENT, Writing
@@ -51,14 +61,16 @@ class Filing:
         connection: Connection,
         statements: Statements,
         redaction: Redaction,
+        sealing: Sealing,
         unwritten_from: int | None = None,
     ) -> None:
         """`unwritten_from`: from there on, messages lie with other recorders that have not written them yet."""
         self._connection = connection
         self._redaction = redaction
         self._unwritten_from = unwritten_from
+        self._sealing = sealing
         self._statements = statements
-        self._writing = Writing(connection, statements)
+        self._writing = Writing(connection, statements, sealing)
 
     def lock(self, ids: Iterable[str]) -> None:
         """Until the transaction ends they are ours alone. On SQLite everything is."""
@@ -105,8 +117,13 @@ class Filing:
 
     def abandon(self, id: str, after_s: float) -> None:
         with self._setting_apart(id, []):
-            records = abandoned(assemble(id, self._waiting([id])[id]), after_s)
-            self._writing.close(self._redaction.records(records), is_new=False, has_children=True)
+            waiting = self._waiting([id]).get(id)
+            if not waiting:  # its messages can't be read any more: what was known of it stays
+                self._close_as(id, abandonment(after_s))
+                self._writing.forget([id])
+            else:
+                records = abandoned(assemble(id, waiting), after_s)
+                self._writing.close(self._redaction.records(records), is_new=False, has_children=True)
             self._writing.flush()
 
     @contextmanager
@@ -122,21 +139,27 @@ class Filing:
             self._put_aside(id, messages, repr(error)[:REASON_CHARACTERS])
 
     def _put_aside(self, id: str, messages: Sequence[Message], reason: str) -> None:
-        self._writing = Writing(self._connection, self._statements)  # the old one still holds the rows that failed
-        mine = PENDING.c.exchange_id == id
-        columns = (PENDING.c.first_seq, PENDING.c.last_at, PENDING.c.messages)
-        waiting = self._connection.execute(select(*columns).where(mine))
-        rows = [poison_row(seq, at, f"{id}.>", reason, blob) for seq, at, blob in waiting]
-        rows += [
-            poison_row(m.seq, m.at, f"{id}.{m.topic}", reason, self._redaction.data(m.text or m.data)) for m in messages
-        ]
-        self._writing.poison(rows)
+        # the old one still holds the rows that failed
+        self._writing = Writing(self._connection, self._statements, self._sealing)
+        waiting = self._waiting([id]).get(id, [])
+        self._writing.poison([self._poison(id, message, reason) for message in (*waiting, *messages)])
         self.forget([id])
-        gone = {"state": "abandoned", "error_code": "not_recordable", "error_message": reason}
+        self._close_as(id, {"error_code": "not_recordable", "error_message": reason})
+
+    def _poison(self, id: str, message: Message, reason: str) -> Row:
+        """Of a text in pieces nothing is kept where patterns are to be taken out: one may lie across several."""
+        data = message.text or message.data
+        kept = b"" if message.kind == "data" and self._redaction.is_on else self._redaction.data(data)
+        return poison_row(message.seq, message.at, f"{id}.{message.topic}", reason, kept)
+
+    def _close_as(self, id: str, told: Row) -> None:
+        """An exchange of whose messages no rows can be made."""
+        gone = {"state": "abandoned", **told}
         self._connection.execute(update(EXCHANGES).where(EXCHANGES.c.id == id, EXCHANGES.c.state == LIVE).values(gone))
 
     def _take(self, id: str, known: Known, waiting: list[Message], messages: list[Message]) -> None:
-        if known.state is not None and not known.waits:
+        is_closed = known.state not in (None, LIVE)
+        if known.state is not None and (not known.waits or (is_closed and not waiting)):
             self._writing.events(self._redaction.events(late_rows(id, messages)))
         elif _needs_all(known, messages):
             self._close(id, known, waiting, messages)
@@ -178,7 +201,10 @@ class Filing:
         for some in _slices(ids):
             found = select(PENDING.c.exchange_id, PENDING.c.messages).where(PENDING.c.exchange_id.in_(some))
             for id, blob in self._connection.execute(found.order_by(PENDING.c.exchange_id, PENDING.c.first_seq)):
-                waiting[id] += unpacked(blob)
+                if (packed := self._sealing.opened(blob)) is None:
+                    log.error("recorder.unreadable_messages", exchange=id, why="the bus has lost the key of pending")
+                else:
+                    waiting[id] += unpacked(packed)
         return waiting
 
 

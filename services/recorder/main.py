@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 
 import anyio
 from sqlalchemy import make_url
 
+from services.recorder.poster import Receiver as Hook
 from services.recorder.remembering import Remembering
 from services.recorder.rules.redaction import Redaction
 from services.recorder.watching import Observed, Watching
-from services.recorder.webhook import Receiver as Hook
 from services.recorder.webhook import Webhook
 from services.recorder.worker import Rhythm, Sink
-from shared.alerts import Receiver
+from shared.alerts import Receiver, is_teller
 from shared.bus import Bus
 from shared.config import Settings
 from shared.config import Sink as SinkSettings
@@ -39,7 +40,8 @@ async def recorder(bus: Bus, settings: Settings, secrets: Secrets | None = None)
     secrets = secrets or Secrets({})
     identity = Identity(service="recorder", instance=new_instance("recorder"), capacity=CAPACITY)
     worker = Worker(bus, Subjects(settings.bus.root), identity, drain_s=settings.recorder.drain_s)
-    sinks: list[Observed] = [sink_of(bus, settings, one, secrets) for one in settings.records]
+    is_first = partial(_is_first, worker)
+    sinks: list[Observed] = [sink_of(bus, settings, one, secrets, is_first) for one in settings.records]
     if settings.traces.enabled:
         from services.recorder.tracing import traces_of  # brings a library that few have and that takes long to import
 
@@ -57,7 +59,14 @@ def databases(settings: Settings, secrets: Secrets) -> list[str]:
     return [url for url in urls if not is_webhook(url)]
 
 
-def sink_of(bus: Bus, settings: Settings, sink: SinkSettings, secrets: Secrets) -> Sink | Webhook:
+def _is_first(worker: Worker) -> bool:
+    """Of several recorders one does what must be done once."""
+    return is_teller(worker.roster.live(), worker.identity.service, worker.identity.instance)
+
+
+def sink_of(
+    bus: Bus, settings: Settings, sink: SinkSettings, secrets: Secrets, is_first: Callable[[], bool] = lambda: True
+) -> Sink | Webhook:
     url, subjects = address(sink, secrets), Subjects(settings.bus.root)
     redaction = Redaction(settings.recorder.redact)
     rhythm = Rhythm(
@@ -69,7 +78,7 @@ def sink_of(bus: Bus, settings: Settings, sink: SinkSettings, secrets: Secrets) 
         return Sink(bus, subjects, url, feed_name(url), rhythm, redaction)
     secret = secrets.get(sink.secret).reveal() if sink.secret is not None else None
     hook = Hook(url=url, place=f"webhook {make_url(url).host}", secret=secret, with_bodies=sink.bodies)
-    return Webhook(bus, subjects, hook, feed_name(url), rhythm, redaction)
+    return Webhook(bus, subjects, hook, feed_name(url), rhythm, redaction, is_first)
 
 
 @asynccontextmanager

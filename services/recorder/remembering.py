@@ -91,13 +91,18 @@ class Remembering:
 def response_in(url: str, ask: Ask) -> Recorded | None:
     """What one database has of it; raises NoRecords or RecordsUnavailable. It blocks."""
     with reading(url) as records:
-        try:
-            row = records.get(ask.id, "id")
-        except NotFound:
-            return None
-        if row["id"] != ask.id or not is_told(row, ask.client, records.events(ask.id)):
-            return None
-        return _read(records, ask.id, row)
+        return told_again(records, ask)
+
+
+def told_again(records: Records, ask: Ask) -> Recorded | None:
+    """What it takes to tell a response again."""
+    try:
+        row = records.get(ask.id, "id")
+    except NotFound:
+        return None
+    if row["id"] != ask.id or not is_told(row, ask.client, records.events(ask.id)):
+        return None
+    return _read(records, ask.id, row)
 
 
 def _read(records: Records, id: str, row: dict[str, object]) -> Recorded | None:

@@ -16,6 +16,7 @@ from services.recorder.rules.messages import Message
 from services.recorder.rules.position import START, Position
 from services.recorder.rules.redaction import Redaction
 from services.recorder.rules.rows import Row
+from services.recorder.sealing import Sealing
 from services.recorder.sharing import Sharing, Stretch
 from services.recorder.statements import EXCHANGES, PENDING, POSITIONS, Statements
 from services.recorder.writing import Writing
@@ -49,10 +50,13 @@ class Batch:
 class Store:
     """The writer's side of one records database. It blocks; one thread at a time."""
 
-    def __init__(self, engine: Engine, feed: str, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self, engine: Engine, feed: str, redaction: Redaction | None = None, sealing: Sealing | None = None
+    ) -> None:
         self._engine = engine
         self._feed = feed
         self._redaction = redaction or Redaction()
+        self._sealing = sealing or Sealing(seals=self._redaction.is_on)
         self._statements = Statements(engine.dialect)
         self._sharing = Sharing(feed) if engine.dialect.name == "postgresql" else None
         self._room = Room()
@@ -60,9 +64,15 @@ class Store:
 
     @classmethod
     def open(
-        cls, url: str, feed: str, busy_timeout_s: float = BUSY_TIMEOUT_S, redaction: Redaction | None = None
+        cls,
+        url: str,
+        feed: str,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        redaction: Redaction | None = None,
+        sealing: Sealing | None = None,
     ) -> Store:
-        return cls(open_writer(url, busy_timeout_s), feed, redaction)
+        """Without a `sealing` of the caller's, what waits can be read by this store alone."""
+        return cls(open_writer(url, busy_timeout_s), feed, redaction, sealing)
 
     def close(self) -> None:
         self._reads = False
@@ -136,7 +146,7 @@ class Store:
         """Lets go of messages that nothing more comes for, and closes exchanges that nobody else will."""
 
         def work(connection: Connection) -> None:
-            filing = Filing(connection, self._statements, self._redaction)
+            filing = self._plain_filing(connection)
             oldest = self._sharing.unwritten_since(connection) if self._sharing else None
             reached = min(now, oldest or now)  # what others have taken may be of a silent exchange
             filing.lock(one.id for one in filing.quiet_since(reached - settled_after_s))
@@ -168,7 +178,7 @@ class Store:
         """Deletes these exchanges; how many there were."""
 
         def work(connection: Connection) -> int:
-            filing = Filing(connection, self._statements, self._redaction)
+            filing = self._plain_filing(connection)
             filing.lock(ids)
             known = filing.known(ids)
             filing.delete(known)
@@ -178,7 +188,7 @@ class Store:
 
     def known(self, ids: Sequence[str]) -> list[str]:
         """Those that are recorded already."""
-        return self._transaction(lambda connection: Filing(connection, self._statements, self._redaction).known(ids))
+        return self._transaction(lambda connection: self._plain_filing(connection).known(ids))
 
     def used_bytes(self) -> int:
         return self._transaction(used_bytes)
@@ -188,7 +198,7 @@ class Store:
         return self._transaction(give_back)
 
     def _delete_oldest(self, connection: Connection, limit: int, before: float | None = None) -> int:
-        filing = Filing(connection, self._statements, self._redaction)
+        filing = self._plain_filing(connection)
         expired = filing.oldest(limit, before)
         filing.delete(expired)
         return len(expired)
@@ -203,8 +213,8 @@ class Store:
             raise
 
     def _write(self, connection: Connection, batch: Batch, by_exchange: Mapping[str, list[Message]]) -> None:
-        filing = self._begin(connection, batch, by_exchange)
-        filing.take(by_exchange)
+        self._begin(connection, batch, by_exchange)
+        self._filing(connection).take(by_exchange)
 
     def _write_apart(self, connection: Connection, batch: Batch, by_exchange: Mapping[str, list[Message]]) -> None:
         """Slowly: an exchange that can't be written is put aside, all others are kept."""
@@ -212,21 +222,24 @@ class Store:
         for id, messages in by_exchange.items():
             self._filing(connection).take_or_put_aside(id, messages)
 
-    def _begin(self, connection: Connection, batch: Batch, ids: Iterable[str]) -> Filing:
+    def _begin(self, connection: Connection, batch: Batch, ids: Iterable[str]) -> None:
+        """The position or the stretch, and the exchanges are ours. What others have not written yet is asked only then:
+        whoever had one of these exchanges has written its stretch meanwhile."""
         if batch.stretch is None:
             self._move(connection, batch.before, batch.after)
         elif self._sharing is None or not self._sharing.finish(connection, batch.stretch):
             raise Overtaken
-        writing = Writing(connection, self._statements)
+        writing = Writing(connection, self._statements, self._sealing)
         writing.poison([{**row, "data": self._redaction.data(row["data"])} for row in batch.poison])
         writing.flush()
-        filing = self._filing(connection)
-        filing.lock(ids)
-        return filing
+        self._plain_filing(connection).lock(ids)
 
     def _filing(self, connection: Connection) -> Filing:
         unwritten_from = self._sharing.unwritten_from(connection) if self._sharing else None
-        return Filing(connection, self._statements, self._redaction, unwritten_from)
+        return Filing(connection, self._statements, self._redaction, self._sealing, unwritten_from)
+
+    def _plain_filing(self, connection: Connection) -> Filing:
+        return Filing(connection, self._statements, self._redaction, self._sealing)
 
     def _move(self, connection: Connection, before: Position, after: Position) -> None:
         """Only from where the caller thinks it stands: two recorders can't both write the same messages."""

@@ -16,6 +16,7 @@ from anyio.to_thread import run_sync
 
 from services.recorder.rules.position import START, Position, follows, fresh, portions
 from services.recorder.rules.redaction import Redaction
+from services.recorder.sealing import Sealing
 from services.recorder.sharing import Stretch
 from services.recorder.store import Batch, Overtaken, Store
 from services.recorder.stream import Stream, Understood
@@ -69,7 +70,8 @@ class Sink:
         self._bus = bus
         self.place = place_of(url)
         self._url = url
-        self._redaction = redaction
+        self._redaction = redaction or Redaction()
+        self._sealing = Sealing(seals=self._redaction.is_on)
         self._feed_name = feed
         self._stream = Stream(bus, subjects, feed)
         self._rhythm = rhythm
@@ -179,8 +181,9 @@ class Sink:
     async def _opened(self) -> tuple[Store, Feed]:
         if self._feed is None:  # first: how much waits is known while the database is down
             self._feed = await self._bus.feed(self._feed_name)
+            await self._sealing.agree(self._bus)
         if self._store is None:
-            settings = (self._url, self._feed_name, self._rhythm.busy_timeout_s, self._redaction)
+            settings = (self._url, self._feed_name, self._rhythm.busy_timeout_s, self._redaction, self._sealing)
             self._store = await run_sync(Store.open, *settings)
         return self._store, self._feed
 

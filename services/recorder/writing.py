@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Table, delete
 from services.recorder.rules.exchange import Records
 from services.recorder.rules.messages import Message, packed
 from services.recorder.rules.rows import Row
+from services.recorder.sealing import Sealing
 from services.recorder.statements import (
     BODIES,
     CALLS,
@@ -34,9 +35,10 @@ CHILDREN = tuple(table.c.exchange_id for table in (CALLS, EVENTS, BODIES, TOOL_C
 class Writing:
     """One transaction's rows."""
 
-    def __init__(self, connection: Connection, statements: Statements) -> None:
+    def __init__(self, connection: Connection, statements: Statements, sealing: Sealing) -> None:
         self._connection = connection
         self._statements = statements
+        self._sealing = sealing
         self._overwritten: list[Row] = []
         self._learnt: list[Row] = []
         self._new: dict[Table, list[Row]] = defaultdict(list)
@@ -55,7 +57,7 @@ class Writing:
     def wait(self, id: str, messages: Sequence[Message]) -> None:
         """Messages that are needed again when more has come."""
         last_at = max(message.at for message in messages)
-        blob = packed(messages)
+        blob = self._sealing.sealed(packed(messages))
         row = {"exchange_id": id, "first_seq": messages[0].seq, "last_at": last_at, "messages": blob}
         self._add(PENDING, [row], len(blob))
 

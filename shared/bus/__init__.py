@@ -85,6 +85,9 @@ class State(Protocol):
 
     async def put(self, key: str, value: bytes) -> None: ...
 
+    async def create(self, key: str, value: bytes) -> bytes:
+        """Puts the value where there is none; what is there then. Of several that create at once one wins."""
+
     async def entries(self) -> dict[str, bytes]:
         """Every key with its value as they are now."""
 

@@ -227,6 +227,12 @@ class MemoryState:
         self._grown.set()
         self._grown = anyio.Event()
 
+    async def create(self, key: str, value: bytes) -> bytes:
+        there = await self.get(key)
+        if there is None:
+            await self.put(key, value)
+        return value if there is None else there
+
     async def entries(self) -> dict[str, bytes]:
         self._let_go()
         return {key: value for key, (_, value) in self._values.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import nats.errors
 from nats.js import JetStreamContext, api
-from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError
+from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 
 from shared.bus import BusUnavailable
 from shared.bus.nats_feed import named
@@ -36,6 +36,16 @@ class NatsState:
             await self._bucket.put(key, value)
         except (nats.errors.Error, APIError) as error:
             raise BusUnavailable(f"a state could not be stored: {named(error)}") from error
+
+    async def create(self, key: str, value: bytes) -> bytes:
+        while (there := await self.get(key)) is None:
+            try:
+                await self._bucket.create(key, value)
+            except KeyWrongLastSequenceError:
+                continue  # somebody else was faster
+            except (nats.errors.Error, APIError) as error:
+                raise BusUnavailable(f"a state could not be stored: {named(error)}") from error
+        return there
 
     async def entries(self) -> dict[str, bytes]:
         found: dict[str, bytes] = {}

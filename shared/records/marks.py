@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, delete, insert, select
 
 from shared.records.database import open_writer, unavailable
+from shared.records.postgres import AT_ONCE
 from shared.records.tables import Mark, Table
 
 Name = Literal["category", "tag", "note"]
@@ -59,9 +60,9 @@ def marks_of(connection: Connection, exchange_id: str) -> Marks:
 def marks_of_all(connection: Connection, exchange_ids: Sequence[str]) -> dict[str, Marks]:
     """The marks of those that have any."""
     query = select(MARKS.c.exchange_id, MARKS.c.name, MARKS.c.value).where(MARKS.c.exchange_id.in_(exchange_ids))
-    ordered = query.order_by(MARKS.c.at, MARKS.c.value).execution_options(stream_results=False)
+    ordered = query.order_by(MARKS.c.at, MARKS.c.value)
     said: dict[str, dict[str, tuple[str, ...]]] = {}
-    for id, name, value in connection.execute(ordered):
+    for id, name, value in connection.execute(ordered, execution_options=AT_ONCE):
         of_it = said.setdefault(id, {CATEGORY: (), TAG: (), NOTE: ()})
         of_it[name] = (*of_it.get(name, ()), value)
     return {id: Marks(next(iter(of_it[CATEGORY][-1:]), None), of_it[TAG], of_it[NOTE]) for id, of_it in said.items()}

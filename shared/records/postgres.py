@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine
@@ -12,6 +13,11 @@ CONNECT_S = 5  # until a server that doesn't answer counts as gone
 LOST_AFTER_MS = 20_000  # a connection on which nothing is acknowledged for so long is lost
 STATEMENT_S = 60.0  # of one statement; a batch takes milliseconds
 ROWS_AT_ONCE = 1000  # that a reader holds of a long answer
+
+STREAMED: Mapping[str, Any] = {"stream_results": True, "max_row_buffer": ROWS_AT_ONCE}
+AT_ONCE: Mapping[str, Any] = {"stream_results": False}
+"""For few rows: a cursor on the server takes six more round trips than they do. To be given with the execution, as a
+statement's own options give way to those of its connection."""
 
 _CONNECT: dict[str, Any] = {
     "connect_timeout": CONNECT_S,
@@ -49,7 +55,7 @@ def reader(url: URL) -> Engine:
         isolation_level="REPEATABLE READ",
         hide_parameters=True,
     )
-    return engine.execution_options(postgresql_readonly=True, stream_results=True, max_row_buffer=ROWS_AT_ONCE)
+    return engine.execution_options(postgresql_readonly=True, **STREAMED)
 
 
 def with_driver(url: URL) -> URL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +15,7 @@ from shared.records.database import open_reader, unavailable
 from shared.records.filters import Filter, scan
 from shared.records.marks import Marks, marks_of, marks_of_all
 from shared.records.names import CALLS, EXCHANGES, TOOL_CALLS, Kind, meanings
+from shared.records.postgres import AT_ONCE
 from shared.records.space import exchanges_past
 from shared.records.tables import Body, Event, Table
 
@@ -137,10 +138,10 @@ class Records:
 
     def _few(self, query: Select[Any]) -> list[Row]:
         """The rows of one exchange, at once: a cursor on the server would cost more than they do."""
-        return list(self._rows(query.execution_options(stream_results=False)))
+        return list(self._rows(query, AT_ONCE))
 
-    def _rows(self, query: Select[Any]) -> Iterator[Row]:
-        with unavailable(), self._connection.execute(query) as found:
+    def _rows(self, query: Select[Any], options: Mapping[str, Any] | None = None) -> Iterator[Row]:
+        with unavailable(), self._connection.execute(query, execution_options=options) as found:
             for row in found.mappings():
                 yield dict(row)
 

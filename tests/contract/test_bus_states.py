@@ -87,3 +87,19 @@ async def test_watching_gives_what_there_is_and_then_each_put(server: Server) ->
                 second = await anext(watching)
 
         assert [first, second] == [("one", b"1"), ("two", b"2")]
+
+
+async def test_of_several_that_create_a_value_at_once_one_wins(server: Server) -> None:
+    async with server() as connect:
+        states = [await (await connect()).state("made") for _ in range(4)]
+        there: list[bytes] = []
+
+        async def create(number: int) -> None:
+            there.append(await states[number].create("key", b"%d" % number))
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):
+                tasks.start_soon(create, number)
+
+        assert there == [await states[0].get("key")] * 4
+        assert await states[1].create("key", b"late") == there[0]

@@ -29,10 +29,9 @@ KEYS = parse_client_keys(f"ann: {KEY}\n", "keys.yaml")
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = url_in(tmp_path_factory.mktemp("dashboard"))
-    fill(url)
-    return url
+def filled(found_url: str) -> str:
+    """Of each kind of database; nothing here changes it for good."""
+    return found_url
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +236,8 @@ async def test_before_anything_was_recorded_the_list_says_so(tmp_path: Path) -> 
 # -- writes
 
 
-async def test_marks_are_set_and_taken_back(tmp_path: Path) -> None:
-    url = url_in(tmp_path)
+async def test_marks_are_set_and_taken_back(records_url: str) -> None:
+    url = records_url
     fill(url)
     async with page(url) as shown:
         path = f"exchanges/{IDS['A']}/marks"

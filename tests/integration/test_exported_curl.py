@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import anyio
 import pytest
@@ -21,7 +20,7 @@ from services.recorder.store import Store
 from shared.contracts import Body
 from shared.records.exports.curl import quoted
 from tests.fixtures.exchanges import Script, captured
-from tests.fixtures.recording import FEED, record, url_in
+from tests.fixtures.recording import FEED, record
 
 BODIES = {
     "json": b'{"model": "sim-echo", "messages": []}',
@@ -44,13 +43,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def exported(folder: Path, body: bytes, url: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
+def exported(records: str, body: bytes, url: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The command for an exchange in which `url` was asked with `body`."""
-    monkeypatch.setenv("MOONTIDE_RECORDS_URL", url_in(folder))
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", records)
     headers = {"content-type": "text/x-odd", "x-odd": 'it\'s $HOME "x"', "x-none": ""}
     kept = Body(data=body, size=len(body)) if body else Body()
     script = Script("ASKED").request(kept, headers=headers).sent(url=url, headers=headers).head().data(b"{}").end()
-    store = Store.open(url_in(folder), FEED)
+    store = Store.open(records, FEED)
     record(store, captured([script.done()]))
     store.close()
     return CliRunner().invoke(main, ["export", "ASKED", "--curl"], catch_exceptions=False).stdout_bytes
@@ -63,11 +62,11 @@ async def run_by_bash(command: bytes) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_the_provider_gets_the_same_bytes_headers_and_path(
-    body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    body: bytes, records_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await serve() as simulated:
         url = f"{simulated.url}/v1/chat/completions?a=[1]&b={{x}}&c='"
-        done = await run_by_bash(exported(tmp_path, body, url, monkeypatch))
+        done = await run_by_bash(exported(records_url, body, url, monkeypatch))
         (entry,) = simulated.simulator.journal.entries
 
     assert (done.returncode, done.stderr) == (0, b"")

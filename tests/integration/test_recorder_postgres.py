@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import psycopg
 import pytest
 import pytest_asyncio
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
 from structlog.testing import capture_logs
 
 from services.recorder.main import feed_name, recorder, recording
@@ -22,6 +23,7 @@ from shared.config import Sink as SinkSettings
 from shared.config.settings import Bus as BusSettings
 from shared.ids import new_instance
 from shared.records.database import NoRecords, RecordsUnavailable, open_reader
+from shared.records.exports.whole import Whole
 from shared.records.postgres import with_driver
 from shared.records.queries import reading
 from shared.subjects import Subjects
@@ -203,3 +205,22 @@ def test_a_sink_has_the_same_place_in_the_stream_however_it_is_let_in(url: str) 
     with_password = make_url(url).set(password="secret").render_as_string(hide_password=False)
 
     assert feed_name(with_password) == feed_name(f"{url}?sslmode=prefer") == feed_name(url)
+
+
+def test_the_rows_of_one_exchange_take_no_cursor_on_the_server(new_postgres: Callable[[], str]) -> None:
+    """Six more round trips for each; what is long has one, so that memory holds a part of it."""
+    url = new_postgres()
+    store = Store.open(url, "recorder-test")
+    record(store, captured([plain("A")]))
+    store.close()
+    cursors: list[bool] = []
+
+    def note(_: object, cursor: object, *__: object) -> None:
+        cursors.append(isinstance(cursor, psycopg.ServerCursor))
+
+    with reading(url) as records:
+        event.listen(records._connection, "after_cursor_execute", note)
+        Whole.read(records, records.get("A"))
+        assert not any(cursors)
+        list(records.newest())
+        assert cursors[-1]

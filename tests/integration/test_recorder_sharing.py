@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from services.recorder.rules.messages import read
 from services.recorder.rules.position import START
 from services.recorder.sharing import Stretch
 from services.recorder.store import Batch, Overtaken, Store
 from shared.bus import Captured
-from shared.records.database import RecordsUnavailable
+from shared.records.database import RecordsUnavailable, open_reader
 from tests.fixtures.databases import administer
 from tests.fixtures.exchanges import Script, captured, plain, streamed
 from tests.fixtures.recording import FEED, empty, record, rows
+
+PATIENCE_S = 20.0
 
 
 @pytest.fixture
@@ -118,6 +123,36 @@ def test_a_stretch_is_written_by_one_only(url: str, one: Store, other: Store) ->
     with pytest.raises(Overtaken):
         write(other, stretch, part)
     assert [row["id"] for row in rows(url)["exchanges"]] == ["A"]
+
+
+def test_an_exchange_that_ends_at_a_seam_is_let_go_of_once_both_stretches_are_written(
+    url: str, one: Store, other: Store
+) -> None:
+    """The second one is begun while the first one is being written, and has to wait for it."""
+    (first, begun), (last, rest) = taken(one, captured([plain("A")]), [3])
+    with ThreadPoolExecutor() as threads, one._engine.connect() as writing:
+        batch = Batch(messages=[read(message, "moontide") for message in begun], poison=[], stretch=first)
+        one._write(writing, batch, {"A": [message for _, message in batch.messages]})
+        waits = threads.submit(write, other, last, rest)
+        until_somebody_waits(url)
+        writing.commit()
+        waits.result(PATIENCE_S)
+
+    assert [row["state"] for row in rows(url)["exchanges"]] == ["done"]
+    assert rows(url, ["pending"])["pending"] == []
+
+
+def until_somebody_waits(url: str) -> None:
+    engine, until = open_reader(url), time.monotonic() + PATIENCE_S
+    question = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with engine.connect() as connection:
+        while not connection.scalar(question):
+            assert time.monotonic() < until
+            connection.rollback()
+            time.sleep(0.01)
+    engine.dispose()
 
 
 def test_what_nobody_wrote_is_found_by_another_once_it_is_old(one: Store, other: Store) -> None:

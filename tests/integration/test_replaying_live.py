@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from services.cli.main import main
 from services.recorder.store import Store
-from shared.contracts import Body
+from shared.contracts import Body, HttpRequest, decode
 from tests.fixtures.exchanges import Script, captured
 from tests.fixtures.gateway import Gateway, Setting, gateway
 from tests.fixtures.recording import FEED, record
@@ -41,6 +41,15 @@ def strict(nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Clients may not choose."""
     setting = Setting(ingress={"clients_choose_provider": False})
     with gateway(nats_url, str(tmp_path_factory.mktemp("strict")), setting) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def crossroads(nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Two providers; a route sends everything to one of them."""
+    routed = [{"when": {"model": "*"}, "provider": "routed"}]
+    setting = Setting(providers=("routed", "other"), routes=routed)
+    with gateway(nats_url, str(tmp_path_factory.mktemp("crossroads")), setting) as found:
         yield found
 
 
@@ -94,6 +103,26 @@ def test_several_times_gives_a_line_for_each(fresh: Gateway) -> None:
 
 def test_a_provider_is_chosen_by_name(fresh: Gateway) -> None:
     assert replay(fresh, "--provider", "sim").exit_code == 0
+
+
+@pytest.mark.parametrize("chosen", ["routed", "other", "sim"])
+def test_the_chosen_provider_answers_whatever_the_route_says(crossroads: Gateway, chosen: str) -> None:
+    (account,) = shown(replay(crossroads, "--provider", chosen, "--json"))
+
+    assert answering(crossroads, account["now"]["id"]) == [chosen]
+    assert account["now"]["status"] == 200
+
+
+def test_without_a_choice_the_route_decides(crossroads: Gateway) -> None:
+    (account,) = shown(replay(crossroads, "--json"))
+
+    assert answering(crossroads, account["now"]["id"]) == ["routed"]
+
+
+def answering(gateway: Gateway, id: str) -> list[str | None]:
+    """The providers of an exchange's calls."""
+    subject = gateway.subjects.call_request(id, "c1")
+    return [decode(HttpRequest, one.data).provider for one in gateway.history(id) if one.subject == subject]
 
 
 def test_an_answer_that_is_not_well_is_status_1(fresh: Gateway) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from shared.config import Model, Provider, Settings, decide, plain_name
 from shared.config.settings import ProviderKind
-from shared.contracts import RepairSettings, RepeatSettings, Timeouts
+from shared.contracts import Recorded, RepairSettings, RepeatSettings, Timeouts
 from shared.records.blobs import Chunks
 from shared.records.exports.whole import Side, Whole
 from shared.records.queries import NotFound, Row
@@ -20,7 +20,8 @@ Ending = Literal["complete", "broken", "unanswered", "silent"]
 """How the player ends a call: in order, by cutting the connection, by cutting it before any answer, or not at all: it
 says nothing more, as a provider whose time was up, or that was called off."""
 
-TIMEOUTS = frozenset({"provider_first_byte_timeout", "provider_idle_timeout", "provider_total_timeout"})
+TOTAL = "provider_total_timeout"
+TIMEOUTS = frozenset({"provider_first_byte_timeout", "provider_idle_timeout", TOTAL})
 CLIENT_LEFT = "Cancelled by client:"  # how the account of such an exchange begins
 CALLED_OFF = frozenset({"cancelled", "stopped"})
 LAST_EVENTS = (b"data: [DONE]", b'data: {"type":"message_stop"}')
@@ -76,6 +77,7 @@ class Answered(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: dict[str, str] = {}
     first_byte_s: float = 0.0
     pieces: list[Piece] = []
+    ran_out: bool = False  # it spoke until its time was up, and was not silent before
 
     @property
     def is_unheard(self) -> bool:
@@ -113,10 +115,11 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None  # that the client got then
     told: Told  # what the client was told then
     left: bool = False  # the client went away before the answer's end
+    earlier: list[Recorded] = []  # responses that the request goes on from
     format: Literal["moontide-recording.v1"] = "moontide-recording.v1"
 
 
-def recording_of(whole: Whole, settings: Settings) -> Recording:
+def recording_of(whole: Whole, settings: Settings, earlier: Sequence[Recorded] = ()) -> Recording:
     """With today's settings for the model and its providers; raises NotFound where there is nothing to play."""
     asked, client = asked_of(whole), whole.side()
     if not whole.calls:
@@ -133,6 +136,7 @@ def recording_of(whole: Whole, settings: Settings) -> Recording:
         status=whole.exchange["status"],
         told=told(response.data, response.content_type) if response else Told(),
         left=(whole.exchange["error_message"] or "").startswith(CLIENT_LEFT),
+        earlier=list(earlier),
     )
 
 
@@ -171,6 +175,7 @@ def _answered(side: Side) -> Answered:
         headers=headers,
         first_byte_s=row["first_byte_s"] or 0.0,
         pieces=pieces_of(side.response_bytes, response.chunks) if response else [],
+        ran_out=row["error_code"] == TOTAL,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from services.cli.replaying.recording import Answered, Data, Piece, Recording
+from shared.contracts import Recorded
 from shared.records.told import Told
 from shared.secrets import SECRET_SHAPE, scrub
 
@@ -35,6 +36,7 @@ def scrubbed(recording: Recording) -> tuple[Recording, list[str]]:
         ),
         calls=[_call(call, notes) for call in recording.calls],
         told=_told(recording.told),
+        earlier=[_response(one, notes) for one in recording.earlier],
     )
     return clean, list(dict.fromkeys(notes))
 
@@ -62,6 +64,19 @@ def _call(call: Answered, notes: list[str]) -> Answered:
         at += size
     headers = _kept(call.headers, ANSWERING, call.call, notes)
     return msgspec.structs.replace(call, headers=headers, pieces=pieces)
+
+
+def _response(earlier: Recorded, notes: list[str]) -> Recorded:
+    where, request = "an earlier response", earlier.request
+    if request is not None:
+        body = msgspec.structs.replace(request.body, data=_masked_bytes(request.body.data or b"", where, notes))
+        request = msgspec.structs.replace(request, path=scrub(request.path), body=body)
+    canonical, answer = (_masked_bytes(data, where, notes) for data in (earlier.canonical, earlier.answer))
+    return msgspec.structs.replace(earlier, request=request, canonical=canonical, answer=answer)
+
+
+def _masked_bytes(data: bytes, where: str, notes: list[str]) -> bytes:
+    return _masked(Data.of(data), where, notes).bytes
 
 
 def _masked(data: Data, where: str, notes: list[str]) -> Data:

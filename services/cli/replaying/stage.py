@@ -10,6 +10,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
+from services.cli.replaying.earlier import Remembered
 from services.cli.replaying.player import Player
 from services.cli.replaying.recording import Piece, Recording
 from services.ingress.main import Listening
@@ -62,6 +63,7 @@ async def play(recording: Recording, speed: float | None = None) -> Played:
         player = await stack.enter_async_context(Player(recording.calls, speed).playing())
         server = MemoryServer(subjects, tasks)
         settings = _settings(recording, player.url, speed)
+        await Remembered(MemoryBus(server), recording.earlier).listen(subjects)
         listening = await _services(stack, server, settings)
         answer = await _ask(listening.url, recording, player, _limit_s(recording, speed))
         await listening.worker.bus.flush()
@@ -125,8 +127,11 @@ def _timeouts(recording: Recording, name: str, speed: float | None) -> Timeouts:
     """Where a provider fell silent: today's at the recording's speed, or no longer than it takes to tell."""
     spoken = recording.providers.get(name)
     given = spoken.timeouts if spoken else Timeouts()
-    if not any(call.ending == "silent" and (call.provider or NOBODY) == name for call in recording.calls):
+    silent = [call for call in recording.calls if call.ending == "silent" and (call.provider or NOBODY) == name]
+    if not silent:
         return Timeouts()
+    if speed is None and any(call.ran_out for call in silent):
+        return Timeouts(total_s=HURRIED_S)
     if speed is None:
         return Timeouts(first_byte_s=HURRIED_S, idle_s=HURRIED_S)
     return Timeouts(first_byte_s=given.first_byte_s / speed, idle_s=given.idle_s / speed, total_s=given.total_s / speed)

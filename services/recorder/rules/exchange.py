@@ -115,10 +115,14 @@ def records_of(id: str, heard: Heard) -> Records:
 
 def abandoned(records: Records, after_s: float) -> Records:
     """The same, closed: nobody will ever say how it ended."""
+    return replace(records, exchange=records.exchange | abandonment(after_s))
+
+
+def abandonment(after_s: float) -> Row:
+    """What the exchange's row says of it then."""
     message = f"No message for {after_s:g} s: the ingress that had this request is gone."
     fault = Fault(status=502, code="abandoned", message=message)
-    closed = {"state": "abandoned", "outcome": "lost", **rows.fault_row(fault)}
-    return replace(records, exchange=records.exchange | closed)
+    return {"state": "abandoned", "outcome": "lost", **rows.fault_row(fault)}
 
 
 def late_rows(id: str, messages: Iterable[Message]) -> list[Row]:

@@ -20,9 +20,17 @@ from shared.records.blobs import Chunks
 from shared.secrets import REDACTED
 
 INSTEAD = REDACTED.encode()
-TEXTS_OF_EXCHANGE = ("path", "error_message")
-TEXTS_OF_CALL = ("url", "error_message")
-TEXTS_OF_TOOL_CALL = ("arguments", "problem")
+TEXTS_OF_EXCHANGE = (
+    "path",
+    "model",
+    "peer",
+    "request_headers",
+    "response_headers",
+    "error_param",
+    "error_message",
+)
+TEXTS_OF_CALL = ("url", "model", "changes", "request_headers", "response_headers", "error_param", "error_message")
+TEXTS_OF_TOOL_CALL = ("tool_call_id", "name", "arguments", "problem")
 TEXTS_OF_SAID = ("text",)
 
 
@@ -39,6 +47,10 @@ class Redaction:
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._pattern = compiled(patterns) if patterns else None
+
+    @property
+    def is_on(self) -> bool:
+        return self._pattern is not None
 
     def records(self, records: Records) -> Records:
         if self._pattern is None:

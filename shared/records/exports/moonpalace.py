@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -91,10 +90,7 @@ def _header(headers: Any) -> str:
 
 def _indented(text: bytes) -> str:
     """With four spaces, every number as it was written; a body may hold what Python's own reader would round."""
-    try:
-        return msgspec.json.format(text, indent=4).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return json.dumps(json.loads(text.decode("utf-8", "replace")), indent=4, ensure_ascii=False)
+    return msgspec.json.format(text, indent=4).decode()
 
 
 def _media_type(content_type: str | None) -> str | None:

@@ -97,6 +97,12 @@ def fell_silent(id: str) -> Script:
     return told(script, chunk(content="Once"), outcome="broken", fault=fault)
 
 
+def ran_out(id: str) -> Script:
+    fault = Fault(status=504, code="provider_total_timeout", message="The provider moonshot took longer than 3600 s.")
+    script = streamed(asked(Script(id)), chunk(content="Once"), outcome="broken", fault=fault)
+    return told(script, chunk(content="Once"), outcome="broken", fault=fault)
+
+
 def left(id: str) -> Script:
     script = streamed(asked(Script(id)), chunk(content="Once"), chunk(content=" upon"), outcome="cancelled", fault=LEFT)
     return told(script, chunk(content="Once"), chunk(content=" upon"), outcome="cancelled", fault=LEFT)
@@ -191,6 +197,13 @@ def test_a_provider_that_fell_silent_is_given_up_as_such(replayed: Replayed) -> 
 
     assert (now["outcome"], content(now)) == ("broken", "Once")
     assert now["told"]["error"]["code"] == "provider_idle_timeout"
+
+
+def test_a_provider_that_spoke_until_its_time_was_up_is_given_up_for_that(replayed: Replayed) -> None:
+    now = replayed(ran_out("TOTAL"))["now"]
+
+    assert (now["outcome"], content(now)) == ("broken", "Once")
+    assert now["told"]["error"]["code"] == "provider_total_timeout"
 
 
 def test_a_client_that_left_leaves_again_with_what_it_had(replayed: Replayed) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from shared.rights import OPERATOR, TAP, rights
-from shared.subjects import PROVIDERS_BUCKET, THOUGHTS_BUCKET, Subjects
+from shared.subjects import PROVIDERS_BUCKET, RECORDER_BUCKET, THOUGHTS_BUCKET, Subjects
 from tests.fixtures.granted import may_hear, may_say
 
 SUBJECTS = Subjects()
@@ -24,7 +24,11 @@ USERS = [user for user in rights(SUBJECTS) if user not in (OPERATOR, TAP)]
 SAYS = {"publish", "request"}
 CALLS = SAYS | {"subscribe", "history", "follow", "feed", "state", "put_claim", "get_claim", "put_body", "get_body"}
 OF_THE_BUS = {"bus", "_bus"}
-SHARED = {"PROVIDERS_BUCKET": PROVIDERS_BUCKET, "THOUGHTS_BUCKET": THOUGHTS_BUCKET}
+SHARED = {
+    "PROVIDERS_BUCKET": PROVIDERS_BUCKET,
+    "RECORDER_BUCKET": RECORDER_BUCKET,
+    "THOUGHTS_BUCKET": THOUGHTS_BUCKET,
+}
 """Texts that shared code gives a name."""
 JETSTREAM = {
     "history": "$JS.API.DIRECT.GET.MOONTIDE",

@@ -16,11 +16,17 @@ from tests.fixtures.recording import url_in
 
 
 @pytest.fixture
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    url = url_in(tmp_path)
-    fill(url)
-    monkeypatch.setenv("MOONTIDE_RECORDS_URL", url)
-    return url
+def records(found_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """On each kind of database, for those that only read."""
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", found_url)
+    return found_url
+
+
+@pytest.fixture
+def own_records(records_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    fill(records_url)
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", records_url)
+    return records_url
 
 
 def run(*arguments: str) -> Result:
@@ -94,7 +100,7 @@ class TestList:
         assert "write == for equality\n  status = 200\n         ^" in result.stderr
 
 
-@pytest.mark.usefixtures("records")
+@pytest.mark.usefixtures("own_records")
 class TestMark:
     def test_says_what_is_thought_now(self) -> None:
         assert shown("mark", "1", "--good", "--tag", "a", "--tag", "b", "--note", "fine") == "1  good  #a  #b  fine\n"
@@ -225,7 +231,11 @@ class TestInspect:
         assert [(row["name"], row["valid"], row["repaired"]) for row in whole["tool_calls"]] == [("lookup", True, True)]
 
 
-def test_a_database_that_stays_locked_is_reported(records: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_stays_locked_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite; Postgres lets one mark while another writes."""
+    records = url_in(tmp_path)
+    fill(records)
+    monkeypatch.setenv("MOONTIDE_RECORDS_URL", records)
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
     monkeypatch.setattr(database.open_writer, "__defaults__", (0.01,))
     recorder = database.open_writer(records)
