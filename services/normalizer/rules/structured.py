@@ -14,6 +14,7 @@ arguments are long is passed on while they arrive (`live.py`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,8 +27,8 @@ from services.normalizer.rules.json_scan import JsonScan
 from services.normalizer.rules.live import LiveArguments
 from services.normalizer.rules.offer import ToolOffer
 
-_EXPECTS_VALUE = (":", ",", "[")
-
+_OPENED = re.compile(r'(?:\s*[\[{]\s*(?:"(?P<key>[^"\\]*)"\s*:)?)+\s*')  # no value so far
+_SCALARS = ("string", "integer", "number", "boolean")
 
 MayStream = Callable[[str, str | None], bool]
 """A call's name and id -> whether it can go out before it is whole."""
@@ -184,10 +185,22 @@ class OpenCall:
 
     def _is_sent_again(self, text: str) -> bool:
         """Whether the text is all that came so far, and more: a provider that does not send differences."""
-        if self._size < 2 or len(text) < self._size or text[:1] != "{":
+        if not self._size or len(text) < self._size or text[:1] != "{":
             return False
-        so_far = self.left
-        return text.startswith(so_far) and (self._sums or not so_far.rstrip().endswith(_EXPECTS_VALUE))
+        return text.startswith(self.left) and (self._sums or not self._may_begin_object())
+
+    def _may_begin_object(self) -> bool:
+        """Whether an object may come next that begins as the outer one does: behind a first value none would."""
+        if self._scan.in_string or self.left.rstrip()[-1:] not in (":", "["):
+            return False
+        opened = _OPENED.fullmatch(self.left)
+        return opened is not None and not (self._scan.depth == 1 and self._is_scalar(opened["key"]))
+
+    def _is_scalar(self, key: str) -> bool:
+        """Whether the tool takes nothing else under that key."""
+        properties = self._offer.schemas.get(self.name.strip(), {}).get("properties")
+        told = properties.get(key) if isinstance(properties, dict) else None
+        return isinstance(told, dict) and told.get("type") in _SCALARS
 
 
 class StructuredCalls:

@@ -68,3 +68,41 @@ def test_everything_so_far_may_end_where_a_value_is_due() -> None:
     assert read_stream([{"tool_calls": [entry]} for entry in [head, *rest]])["tool_calls"] == [
         {"name": "bash", "arguments": {"command": "ls"}}
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "whole"),
+    [
+        ("{", '{"command":"ls"}'),
+        ('{"command"', '{"command":"ls"}'),
+        ('{"command":', '{"command":"ls"}'),
+        ('{"command":"a:', '{"command":"a:b"}'),
+        ('{"command":"a:b",', '{"command":"a:b","timeout":3}'),
+        ('{"command":"ls","more":[', '{"command":"ls","more":[2]}'),
+    ],
+)
+def test_everything_so_far_is_known_when_it_first_comes_again(first: str, whole: str) -> None:
+    found = heads(calls(), entry(first, "bash", index=0, id="a"), entry(whole, index=0))
+
+    assert found == [("bash", whole)]
+
+
+@pytest.mark.parametrize(("first", "whole"), [('{"any":', '{"any":1}'), ('{"any":[', '{"any":[2]}'), ("[", "[1]")])
+def test_an_object_that_begins_as_the_outer_one_does_goes_on_with_it(first: str, whole: str) -> None:
+    closes = {"{": "}", "[": "]"}
+    end = "".join(closes[mark] for mark in reversed(first) if mark in closes)
+
+    found = heads(calls(), entry(first, "bash", index=0, id="a"), entry(whole + end, index=0))
+
+    assert found == [("bash", first + whole + end)]
+
+
+@pytest.mark.parametrize("properties", [None, [], {"command": None}, {"command": {"type": ["string", "object"]}}, {}])
+def test_what_a_schema_does_not_say_is_not_taken_for_a_scalar(properties: Any) -> None:
+    tool = {"type": "function", "function": {"name": "bash", "parameters": {"properties": properties}}}
+    found = StructuredCalls(ToolOffer(RequestFacts(tools=[tool])), Repairs(()), lambda _name, _id: True)
+
+    first = '{"command":'
+    assert heads(found, entry(first, "bash", index=0), entry('{"command":1}}', index=0)) == [
+        ("bash", first + '{"command":1}}')
+    ]
