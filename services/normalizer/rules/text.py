@@ -207,14 +207,14 @@ class TextScanner(Lookout):
         return min(self._beginning(text, text.rfind(">") + 1), id_start(text, text[:1], self._offer))
 
     def _open(self, buffer: str, opening: Opening) -> str:
-        start, tagged = max(opening.start, self._gone), buffer[opening.start] in TAGS
+        start = max(opening.start, self._gone)
         reader, before = opening.reader, start
         left = isinstance(reader, LeftBlock | RestOfText)
         if reader is None and opening.mode is None and start > self._gone and not buffer[start - 1].isspace():
             before = self._waiting_from(buffer[:start])
         may_come_back = left or isinstance(reader, KeptBlock) or opening.repair in GIVEN_BACK
         gone = self._gone - (opening.start if may_come_back else before)
-        self._flow(buffer[:before], block=not left, cut=tagged)
+        self._flow(buffer[:before], block=not left, cut=buffer[before] in TAGS)
         if opening.counted:
             self._repairs.make(opening.repair)
         if opening.orphan and not self._thoughts:
@@ -233,7 +233,8 @@ class TextScanner(Lookout):
         carried = self._carried_from(text)
         before = self._seam.tail + self._seam.joint + text[self._gone :]
         begun = self._beginning(before, before.rfind(">") + 1) < len(before)  # a marker, and what waited would hide it
-        return carried if begun else min(carried, self._id_start(text))
+        cut = self._cut_start(text) < len(text)
+        return carried if begun or cut else min(carried, self._id_start(text))
 
     def _enter(self, mode: Mode) -> None:
         self.mode, self._seam = mode, self._seam_of(mode)

@@ -125,6 +125,15 @@ def test_what_a_cut_marker_begins_is_no_marker_where_cut_markers_are_left() -> N
     assert said("<|tool_call_beg<|im_end|>in|>", off=("cut_marker_removed",)) == ("<|tool_call_beg", "", [])
 
 
+@pytest.mark.parametrize("content", ["<invoke a", "<tool_call a"])
+def test_what_only_began_as_a_marker_is_not_cut_by_one_behind_the_next_word(content: str) -> None:
+    for cut in (lambda text: [text], list):
+        out, repair = streamed(stream_of(recut([{"content": content + "</think>"}], cut), "stop"), RequestFacts())
+
+        assert assembled(out)[0]["content"] == content
+        assert set(repair.repairs) == {"reasoning_tag_removed"}
+
+
 @pytest.mark.parametrize("facts", [RequestFacts(), OFFERED])
 def test_a_thought_that_two_sides_open_is_one(facts: RequestFacts) -> None:
     assert said("<th<|im_end|>ink>a</think>b", facts=facts) == ("b", "a", [])
