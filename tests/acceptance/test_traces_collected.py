@@ -9,8 +9,9 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from tests.fixtures.collectors import Collecting, Seen, collecting
-from tests.fixtures.installation import ASKED_AGAIN, MESSAGES, WEATHER, Installation, Simulator, ask, installed, until
+from tests.fixtures.installation import MESSAGES, WEATHER, Installation, Simulator, ask, installed, until
 
+AGAIN = "sim/server-error,text?chunks=5"  # the simulator counts by name, and nobody else asks for this one
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -24,8 +25,12 @@ def collector() -> Iterator[Collecting]:
 def traced(
     tmp_path_factory: pytest.TempPathFactory, simulator: Simulator, collector: Collecting
 ) -> Iterator[Installation]:
-    settings = {"enabled": True, "endpoint": collector.url}
-    with installed(tmp_path_factory.mktemp("traces"), simulator, traces=settings) as installation:
+    traces = {"enabled": True, "endpoint": collector.url}
+    models = {
+        "*": {"targets": [{"provider": "sim"}]},
+        "made-again": {"targets": [{"provider": "patient", "model": AGAIN}]},
+    }
+    with installed(tmp_path_factory.mktemp("traces"), simulator, traces=traces, models=models) as installation:
         yield installation
 
 
@@ -53,10 +58,10 @@ def test_a_stream_of_the_sdk_is_a_trace(traced: Installation, collector: Collect
 
 def test_a_call_that_was_made_again_is_two_spans(traced: Installation, collector: Collecting) -> None:
     with traced.client() as client:
-        answered = client.chat.completions.with_raw_response.create(model="asked-again", messages=MESSAGES)
+        answered = client.chat.completions.with_raw_response.create(model="made-again", messages=MESSAGES)
         spans = spans_of(collector, answered.headers["X-Moontide-Request-Id"])
 
-    first, second = (span for span in spans if span.name == f"chat {ASKED_AGAIN}")
+    first, second = (span for span in spans if span.name == f"chat {AGAIN}")
     assert (first.attributes["http.response.status_code"], second.attributes["http.response.status_code"]) == (500, 200)
     assert second.links == [first.id]
     assert second.attributes["moontide.call.reason"] == "retried"

@@ -35,10 +35,17 @@ def watched(action: Any = "stop") -> Shape:
     return Shape(repair=True, has_key=False, model={"repeat": RepeatSettings(action=action)})
 
 
-def on_duty(them: Fleet) -> int:
-    """The process that watches the one answer."""
-    (sentry,) = them.it.listening.worker.sentries.on_duty
-    return them.pid_of(sentry)
+def on_duty(them: Fleet) -> int | None:
+    """The process that watches the one answer; None while it is offered."""
+    sentries = list(them.it.listening.worker.sentries.on_duty)
+    return them.pid_of(sentries[0]) if sentries else None
+
+
+async def kill_on_duty(them: Fleet, sig: signal.Signals = signal.SIGKILL) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        while (pid := on_duty(them)) is None or pid not in them.pids("sentinel"):  # noqa: ASYNC110 - nobody tells of it
+            await anyio.sleep(0.01)
+    await them.kill(pid, sig)
 
 
 def said(body: bytes) -> str:
@@ -87,7 +94,7 @@ async def test_what_a_killed_sentinel_watched_is_watched_on(nats_url: str, bus_r
 
         async def kill() -> None:
             killed_at.append(time.time())
-            await them.kill(on_duty(them))
+            await kill_on_duty(them)
 
         asked = await held_answer(them, kill)
 
@@ -101,13 +108,8 @@ async def test_a_second_death_is_taken_over_as_well(nats_url: str, bus_root: str
     async with fleet(nats_url, bus_root, tmp_path, watched(), *["sentinel"] * 3) as them:
 
         async def kill_twice() -> None:
-            await them.kill(on_duty(them))
-            with anyio.fail_after(PATIENCE_S):
-                while not them.it.listening.worker.sentries.on_duty:  # noqa: ASYNC110 - nobody tells of it
-                    await anyio.sleep(0.01)
-                while on_duty(them) not in them.pids("sentinel"):  # noqa: ASYNC110 - as above
-                    await anyio.sleep(0.01)
-            await them.kill(on_duty(them))
+            await kill_on_duty(them)
+            await kill_on_duty(them)
 
         asked = await held_answer(them, kill_twice, took_over=2)
 
@@ -119,7 +121,7 @@ async def test_one_that_drains_hands_over_what_it_cannot_finish(nats_url: str, b
     async with them_all as them:
 
         async def terminate() -> None:
-            await them.kill(on_duty(them), signal.SIGTERM)
+            await kill_on_duty(them, signal.SIGTERM)
 
         asked = await held_answer(them, terminate)
 
@@ -147,7 +149,7 @@ async def test_what_the_dead_one_has_told_is_not_told_again(nats_url: str, bus_r
             id = response.headers["X-Moontide-Request-Id"]
             await them.it.until_held()
             (first,) = await them.events(id, "loop-found")
-            await them.kill(on_duty(them))
+            await kill_on_duty(them)
             await them.events(id, TAKEN_OVER)
             them.it.release()
             body = await response.read()

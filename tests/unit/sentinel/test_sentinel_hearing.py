@@ -11,7 +11,7 @@ from services.sentinel.main import sentinel
 from shared.bus.memory import MemoryBus, MemoryServer
 from shared.config import Bus as BusSettings
 from shared.config import Settings
-from shared.contracts import Cancel, RepeatSettings, Watch, decode, encode
+from shared.contracts import Cancel, Done, RepeatSettings, Watch, decode, encode
 from tests.fixtures.spine import SUBJECTS, memory, publish_leg
 
 FRAMES = SUBJECTS.frames_of("raw").split(".")
@@ -32,6 +32,13 @@ async def watch(bus: MemoryBus, id: str) -> None:
     await anyio.wait_all_tasks_blocked()
 
 
+async def over(bus: MemoryBus, *ids: str) -> None:
+    """Else a sentinel that ends waits for them."""
+    for id in ids:
+        await bus.publish(SUBJECTS.done(id), encode(Done(at=0, worker="in-1", status=200, outcome="complete")))
+    await anyio.wait_all_tasks_blocked()
+
+
 def times_it_hears_frames(server: MemoryServer) -> int:
     return sum(one.pattern == FRAMES for one in server.subscriptions)
 
@@ -47,6 +54,7 @@ async def test_however_much_it_watches_it_hears_frames_once() -> None:
         await watch(bus, "R2")
 
         assert times_it_hears_frames(server) == 1
+        await over(bus, "R1", "R2")
 
 
 async def test_the_first_answer_that_is_watched_is_heard_from_its_first_frame() -> None:
@@ -55,5 +63,6 @@ async def test_the_first_answer_that_is_watched_is_heard_from_its_first_frame() 
         await publish_leg(bus, LOOP)
         await anyio.wait_all_tasks_blocked()
         cancels = await bus.history(SUBJECTS.cancel("R1"))
+        await over(bus, "R1")
 
     assert [decode(Cancel, one.data).by for one in cancels] == ["sentinel"]
