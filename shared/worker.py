@@ -1,8 +1,7 @@
 """A worker's life on the bus: takes jobs up to its capacity, receives the legs addressed to it, beats, drains.
 
-Services build on it: `handle(job, leg)` is called for each accepted job in a task of its own, and whatever happens in
-there the leg ends in exactly one `end`. A full worker leaves the stage's queue group, so "no responders" means that
-the stage has no room.
+Services build on it; what becomes of a job is told in `jobs.py`. A full worker leaves the stage's queue group, so "no
+responders" means that the stage has no room.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -27,12 +26,10 @@ from shared.config import Settings
 from shared.config.loader import Loaded
 from shared.config.reload import Stamp
 from shared.contracts import (
-    Accepted,
     CallOutcome,
     Cancel,
     End,
     Event,
-    Fault,
     Heartbeat,
     Job,
     Lag,
@@ -41,22 +38,21 @@ from shared.contracts import (
     encode,
 )
 from shared.course import Course
-from shared.errors import Refused, Unavailable
 from shared.inbox import Inbox
-from shared.legs import FramesLost, LegWriter
+from shared.jobs import Craft, Jobs
+from shared.legs import LegWriter
 from shared.metrics import MOST_IN_BEAT, Metrics, exposition
 from shared.offers import offer
 from shared.resuming import Resuming, is_under_way
 from shared.roster import BEAT_S, GREETING_S, Roster
 from shared.sentries import Sentries
-from shared.subjects import ONCE_ONLY, Leg, Stage, Subjects
+from shared.subjects import Leg, Stage, Subjects
 from shared.takeovers import Takeovers
 from shared.version import version
 from shared.vitals import LOOK_S, Vitals
 
 log = structlog.get_logger("worker")
 
-Handle = Callable[[Job, LegWriter], Awaitable[None]]
 Commit = Callable[[], None]
 Prepare = Callable[[Loaded], Awaitable[Commit]]
 """Makes ready for new settings, or raises MoontideError and leaves everything as it is; what it gives puts them into
@@ -82,16 +78,6 @@ class Identity:
     capacity: int  # jobs, or requests, in hand at a time
     seal_key: str | None = None  # public key (hex) that client secrets are sealed to
     is_scraped: bool = False  # it shows its figures itself, and they need not travel
-
-
-@dataclass(frozen=True, kw_only=True)
-class Craft:
-    """What a worker does for a living: jobs of one stage, each answered with one leg."""
-
-    stage: Stage
-    leg: Leg
-    handle: Handle
-    stops_on_cancel: bool = False  # else the end of the leg before it, which comes at once, ends this one too
 
 
 class Worker:
@@ -138,8 +124,7 @@ class Worker:
             self.start_soon(self._beats)
             self.start_soon(self._watch)
             if self.craft is not None:
-                await self._resuming.listen(self.craft.stage, self.instance)
-                self.start_soon(self.take, self.craft.stage, self._on_offer)
+                await Jobs(self, self.craft, self._resuming).listen()
             try:
                 yield self
             finally:
@@ -318,105 +303,6 @@ class Worker:
             else:
                 await self._a_change()
 
-    async def _on_offer(self, message: Delivery) -> None:
-        if not self.has_room:
-            await self.bus.publish(message.reply, encode(Accepted(worker=self.instance, busy=True)))
-            return
-        try:
-            job = decode(Job, message.data)
-        except msgspec.DecodeError as error:
-            log.error("worker.poison", subject=message.subject, error=str(error))
-            fault = Fault(status=500, code="unreadable_job", message=f"A worker could not read its job: {error}")
-            await self.bus.publish(message.reply, encode(Accepted(worker=self.instance, fault=fault)))
-            return
-        if self._resuming.take(job):
-            self.began()
-            self.start_soon(self._run, job, message.reply)
-        else:  # an acceptance that came too late is asked for again
-            await self._accept(job, message.reply)
-
-    async def _accept(self, job: Job, reply: str) -> bool:
-        """Tells whoever offers the job that we have it; whether that went out."""
-        try:
-            await self.bus.publish(reply, encode(Accepted(worker=self.instance)))
-        except BusUnavailable as error:
-            log.warning("worker.acceptance_lost", request=job.id, error=str(error))
-            return False
-        return True
-
-    async def _run(self, job: Job, reply: str) -> None:
-        """One job, from acceptance to the end of its leg; what it publishes first leaves with the acceptance."""
-        try:
-            if await self._accept(job, reply):
-                await self._answer(job)
-        finally:
-            self._resuming.let_go(job)
-            self.finished()
-
-    async def _answer(self, job: Job) -> None:
-        assert self.craft is not None  # noqa: S101 - only a worker with a craft is offered jobs
-        leg = self._leg_of(self.craft, job)
-        fault: Fault | None = None
-        with structlog.contextvars.bound_contextvars(request=job.id, call=job.call):
-            try:
-                fault = await self._work(self.craft, job, leg)
-            finally:
-                if not leg.ended:
-                    with anyio.CancelScope(shield=True):
-                        await self._end_for_handler(leg, fault)
-
-    def _leg_of(self, craft: Craft, job: Job) -> LegWriter:
-        """The leg that answers a job; where its worker died, from its beginning or from where it broke off."""
-        resume = job.resume
-        if resume is not None and craft.stage in ONCE_ONLY:
-            leg = self.writer(job.id, resume.call, craft.leg, job.to)
-            leg.go_on(resume.worker, resume.frames)
-            return leg
-        leg = self.writer(job.id, job.call, craft.leg, job.to)
-        if resume is not None:
-            leg.make_again(resume.worker)
-        return leg
-
-    async def _work(self, craft: Craft, job: Job, leg: LegWriter) -> Fault | None:
-        """Runs the handler; the fault that kept it from ending its leg, if one did."""
-        stopped: list[Cancel] = []
-        with anyio.CancelScope() as scope:
-
-            def stop(cancel: Cancel) -> None:
-                if cancel.finish_reason is None:  # else the handler itself ends its leg well-formed
-                    stopped.append(cancel)
-                    scope.cancel()
-
-            watching = self.cancels.watching(job.id, stop, job.call) if craft.stops_on_cancel else nullcontext()
-            with watching:
-                try:
-                    async with self._resuming.taken_over(craft.stage, job):
-                        await craft.handle(job, leg)
-                except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, the leg must end
-                    return self._fault_of(error)
-        return cancelled(stopped[0]) if stopped else None
-
-    def _fault_of(self, error: Exception) -> Fault:
-        match error:
-            case Unavailable() | Refused():
-                return error.fault
-            case FramesLost():
-                return Fault(status=502, code="frames_lost", message=str(error))
-            case BusUnavailable():
-                return Fault(status=503, code="bus_unavailable", message=str(error), retry_after_s=1)
-        log.error("worker.failed", exc_info=error)
-        return Fault(status=500, code="worker_failed", message=f"The {self.identity.service} failed: {error!r}")
-
-    async def _end_for_handler(self, leg: LegWriter, fault: Fault | None) -> None:
-        fault = fault or Fault(status=503, code="worker_stopped", message=f"{self.instance} was stopped")
-        outcome: CallOutcome = "broken" if leg.started else "refused"
-        if fault.code == CANCELLED:
-            outcome = "cancelled"
-        try:
-            await leg.end(self.end(leg, outcome, fault=fault))
-        except BusUnavailable as error:
-            log.error("worker.end_lost", error=str(error))
-
     def end(self, leg: LegWriter, outcome: CallOutcome, **facts: Any) -> End:
         """An `end` for `leg` with the counts filled in, and what its maker knows so far."""
         counts = {"body_bytes": leg.body_bytes, "frames": leg.frames}
@@ -459,11 +345,3 @@ class Worker:
     async def _tell(self, id: str, name: str, call: str | None, facts: Mapping[str, Any]) -> None:
         event: Struct = Event(at=time.time(), worker=self.instance, call=call, facts=dict(facts))
         await self.bus.publish(self.subjects.event(id, name), encode(event))
-
-
-CANCELLED = "cancelled"
-
-
-def cancelled(cancel: Cancel) -> Fault:
-    """What a client would be told, were it still there."""
-    return Fault(status=499, code=CANCELLED, message=f"Cancelled by {cancel.by}: {cancel.why}")

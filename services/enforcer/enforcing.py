@@ -16,9 +16,10 @@ from shared.bodies import put_body
 from shared.contracts import WELL_FORMED, Cancel, End, Head, HttpRequest, Job, Usage, decode
 from shared.course import Course
 from shared.errors import Unavailable
+from shared.jobs import cancelled
 from shared.legs import Frame, LegWriter
 from shared.subjects import call_after
-from shared.worker import Worker, cancelled
+from shared.worker import Worker
 
 EVENT_STREAM = "text/event-stream"
 PLAIN_BODY_BYTES = 64 * 1024 * 1024  # of an answer that comes as one body

@@ -35,10 +35,11 @@ from shared.contracts import (
 )
 from shared.course import Course
 from shared.errors import Unavailable
+from shared.jobs import cancelled
 from shared.legs import Frame, FramesLost
 from shared.subjects import Leg, Stage
 from shared.traces import PARENT_HEADER
-from shared.worker import Worker, cancelled
+from shared.worker import Worker
 
 LAST_WORDS_S = 2.0  # how long a cancelled call's end is waited for, so that the record has it
 REQUEST_ID_HEADER = "X-Moontide-Request-Id"

@@ -9,8 +9,9 @@ from services.normalizer.worker import Normalizer
 from shared.bus import Bus
 from shared.config import Settings
 from shared.ids import new_instance
+from shared.jobs import Craft
 from shared.subjects import Subjects
-from shared.worker import Craft, Identity, Worker
+from shared.worker import Identity, Worker
 
 
 @asynccontextmanager

@@ -20,10 +20,11 @@ from shared.alerts import Receiver
 from shared.bus import Bus
 from shared.config import Loaded, Settings
 from shared.ids import new_instance
+from shared.jobs import Craft
 from shared.seal import SealKey
 from shared.secrets import Secrets
 from shared.subjects import THOUGHTS_BUCKET, Subjects
-from shared.worker import Commit, Craft, Identity, Worker
+from shared.worker import Commit, Identity, Worker
 
 if TYPE_CHECKING:  # google-auth takes long to import, and most installations have no use for it
     from services.upstream.google_tokens import Tokens

@@ -17,8 +17,8 @@ from services.cli.replaying.recording import Answered, Asked, Data, Piece, Recor
 from services.cli.replaying.stage import play
 from services.recorder.store import Store
 from shared.contracts import Body, Cancel, Fault, Timeouts
+from shared.jobs import cancelled
 from shared.records.told import Told
-from shared.worker import cancelled
 from tests.fixtures.exchanges import INGRESS, NORMALIZER, Script, captured
 from tests.fixtures.recording import FEED, record, url_in
 

@@ -18,8 +18,9 @@ from shared.bodies import get_body, put_body
 from shared.bus.memory import MemoryBus, MemoryServer
 from shared.config import load
 from shared.contracts import Cancel, End, Enforcement, Event, Head, Job, Usage, decode
+from shared.jobs import Craft
 from shared.legs import LegWriter
-from shared.worker import Craft, Identity, Worker
+from shared.worker import Identity, Worker
 from tests.fixtures.spine import SUBJECTS, a_job, memory
 from tests.fixtures.turns import ENSURE, RETRY, USER, WEATHER, call, say, text
 

@@ -16,9 +16,10 @@ from shared.bus import BusUnavailable, Subscription
 from shared.bus.memory import MemoryBus, MemoryServer
 from shared.contracts import Cancel, End, Event, Head, Job, decode
 from shared.course import Course
+from shared.jobs import Craft
 from shared.legs import Frame, LegWriter
 from shared.takeovers import MOST_TAKEOVERS
-from shared.worker import Craft, Identity, Worker
+from shared.worker import Identity, Worker
 from tests.fixtures.spine import END, HEAD, SUBJECTS, a_job, memory
 
 PATIENCE_S = 30.0
