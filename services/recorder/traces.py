@@ -15,6 +15,7 @@ import aiohttp
 import anyio
 import structlog
 
+from services.recorder.accounts import Accounts
 from services.recorder.collector import Collector, NotTaken, Trace
 from services.recorder.rules.exchange import Heard, hear
 from services.recorder.rules.messages import Message
@@ -23,7 +24,7 @@ from services.recorder.rules.spans import Finished, Span, trace_of
 from services.recorder.stream import Stream
 from services.recorder.trouble import Trouble
 from services.recorder.worker import Rhythm
-from shared.bus import Bus, BusUnavailable, Captured, Feed
+from shared.bus import Bus, BusUnavailable, Captured
 from shared.contracts import Done, HttpRequest, Lag
 from shared.subjects import Subjects
 from shared.traces import PARENT_HEADER, context_of
@@ -64,20 +65,16 @@ class Traces:
         self._collector = collector
         self._policy = policy
         self._rhythm = rhythm
+        self._accounts = Accounts(bus, subjects, FEED, collector.place, rhythm)
         self._stream = Stream(bus, subjects, FEED)
         self._trouble = Trouble(collector.place, rhythm.monotonic)
-        self._feed: Feed | None = None
-        self._held: list[Captured] = []  # accounts in hand
-        self._stop = anyio.Event()
+        self._held: Sequence[Captured] = ()  # accounts in hand
 
     def stop(self) -> None:
-        self._stop.set()
+        self._accounts.stop()
 
     async def lag(self) -> Lag | None:
-        if self._feed is None:
-            return None
-        behind_s = max(0.0, self._rhythm.clock() - self._held[0].at) if self._held else 0.0
-        return Lag(sink=self.place, messages=await self._feed.lag(), behind_s=round(behind_s, 1))
+        return await self._accounts.lag()
 
     async def run(self) -> None:
         async with self._collector.session() as session:
@@ -90,43 +87,38 @@ class Traces:
 
     async def _turn(self, session: aiohttp.ClientSession) -> bool:
         """One batch; whether there is to be another turn. What a collector doesn't take waits for the next start."""
+        accounts = self._accounts
         try:
-            self._feed = self._feed or await self._bus.feed(FEED, self._subjects.dones)
-            wait_s = DRAIN_WAIT_S if self._stop.is_set() else self._rhythm.wait_s
-            self._held = self._held or await self._feed.fetch(AT_ONCE, wait_s)
+            wait_s = DRAIN_WAIT_S if accounts.is_stopping else self._rhythm.wait_s
+            self._held = self._held or await accounts.fetch(AT_ONCE, wait_s)
             if self._held:
-                await self._send(session, self._feed, self._held)
-                self._held = []
+                accounts.waiting_since = self._held[0].at
+                await self._send(session, self._held)
+                self._held, accounts.waiting_since = (), None
                 return True
         except BusUnavailable as error:
             await self._let_go()
-            await self._pause(self._trouble.met(str(error)))
+            await accounts.pause(self._trouble.met(str(error)))
         except NotTaken as error:
-            await self._pause(max(self._trouble.met(str(error)), error.after_s))
-        return not self._stop.is_set()
+            await accounts.pause(max(self._trouble.met(str(error)), error.after_s))
+        return not accounts.is_stopping
 
-    async def _send(self, session: aiohttp.ClientSession, feed: Feed, accounts: Sequence[Captured]) -> None:
+    async def _send(self, session: aiohttp.ClientSession, accounts: Sequence[Captured]) -> None:
         """Deals with all of them for good; raises NotTaken where the collector is not well."""
-        await self._let_settle(accounts[-1])
-        crowd = await self._crowd(feed, accounts)
+        await self._accounts.let_settle(accounts[-1])
+        crowd = await self._crowd(accounts)
         found = [await self._trace_or_nothing(account) for account in accounts[crowd:]]
         await self._collector.take(session, [trace for trace in found if trace is not None])
         self._trouble.over()
         if crowd:
             self._drop("crowded", crowd)
-        for account in accounts:
-            await feed.acknowledge(account)
+        await self._accounts.acknowledge(accounts)
 
-    async def _crowd(self, feed: Feed, accounts: Sequence[Captured]) -> int:
+    async def _crowd(self, accounts: Sequence[Captured]) -> int:
         """How many of the first are too many."""
         if len(accounts) < AT_ONCE:
             return 0
-        return min(len(accounts), max(0, await feed.lag() - self._policy.max_waiting))
-
-    async def _let_settle(self, newest: Captured) -> None:
-        """What is said right behind an account belongs to it: the end of a call whose client has left."""
-        age_s = self._rhythm.clock() - newest.at
-        await anyio.sleep(min(max(0.0, self._rhythm.settle_s - age_s), self._rhythm.settle_s))
+        return min(len(accounts), max(0, await self._accounts.count() - self._policy.max_waiting))
 
     async def _trace_or_nothing(self, account: Captured) -> Trace | None:
         try:
@@ -191,11 +183,6 @@ class Traces:
     def _drop(self, why: str, count: int = 1) -> None:
         self._collector.metrics.add("traces", why, value=count)
 
-    async def _pause(self, pause_s: float) -> None:
-        with anyio.move_on_after(pause_s):
-            await self._stop.wait()
-
     async def _let_go(self) -> None:
-        if self._feed is not None:
-            await self._feed.close()
-        self._feed, self._held = None, []
+        await self._accounts.let_go()
+        self._held = ()

@@ -1,8 +1,7 @@
 """Finished exchanges to a webhook: at least once, in batches, signed.
 
 The feed has the accounts of finished exchanges only; everything else that was said about one is read from the capture
-stream when its account has come, so nothing is kept here. An account is acknowledged once its exchange was accepted:
-the place in the stream is the consumer's own. One that was not comes again after a minute, to whichever recorder.
+stream when its account has come, so nothing is kept here. An account is acknowledged once its exchange was accepted.
 Exchanges whose ingress died have no account; `unfinished.py` finds them.
 """
 
@@ -15,12 +14,13 @@ from dataclasses import dataclass
 import anyio
 import structlog
 
+from services.recorder.accounts import Accounts
 from services.recorder.poster import REFUSALS, REFUSED, NotTaken, Posted, Poster, Receiver
 from services.recorder.rules.redaction import Redaction
 from services.recorder.trouble import Trouble
 from services.recorder.unfinished import Unfinished
 from services.recorder.worker import Rhythm
-from shared.bus import Bus, BusUnavailable, Captured, Feed
+from shared.bus import Bus, BusUnavailable, Captured
 from shared.contracts import Lag
 from shared.subjects import Subjects
 
@@ -52,63 +52,51 @@ class Webhook:
         """`is_first`: of several recorders one looks for what nobody finished."""
         self.open_exchanges = 0
         self.place = receiver.place
-        self._bus = bus
-        self._subjects = subjects
-        self._feed_name = feed
         self._rhythm = rhythm
+        self._accounts = Accounts(bus, subjects, feed, receiver.place, rhythm)
         self._poster = Poster(bus, subjects, receiver, feed, redaction or Redaction(), rhythm.clock)
         self._unfinished = Unfinished(bus, subjects, self._poster, feed, rhythm, is_first)
         self._trouble = Trouble(receiver.place, rhythm.monotonic)
-        self._feed: Feed | None = None
-        self._waiting_since: float | None = None  # the account that waits longest, in hand
         self._alone = False  # some exchange of the last post was refused
         self._refusals = 0
-        self._stop = anyio.Event()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._accounts.stop()
 
     async def lag(self) -> Lag | None:
-        if self._feed is None:
-            return None
-        waits = self._waiting_since
-        behind_s = max(0.0, self._rhythm.clock() - waits) if waits is not None else 0.0
-        return Lag(sink=self.place, messages=await self._feed.lag(), behind_s=round(behind_s, 1))
+        return await self._accounts.lag()
 
     async def run(self) -> None:
         async with self._poster, anyio.create_task_group() as tasks:
             tasks.start_soon(self._look_for_unfinished)
             try:
-                while not self._stop.is_set():
+                while not self._accounts.is_stopping:
                     await self._turn()
             finally:
                 tasks.cancel_scope.cancel()  # what is being looked for can wait for the next start
                 with anyio.CancelScope(shield=True):
-                    await self._let_go()
+                    await self._accounts.let_go()
 
     async def _look_for_unfinished(self) -> None:
-        while not self._stop.is_set():
-            with anyio.move_on_after(self._rhythm.sweep_every_s):
-                await self._stop.wait()
-                return
+        while not await self._accounts.pause(self._rhythm.sweep_every_s):
             with suppress(BusUnavailable):  # whoever reads accounts tells of it
                 await self._unfinished.look()
 
     async def _turn(self) -> None:
+        inbox = self._accounts
         try:
-            self._feed = self._feed or await self._bus.feed(self._feed_name, self._subjects.done("*"))
-            accounts = await self._feed.fetch(AT_ONCE, self._rhythm.wait_s)
-            while accounts and not self._stop.is_set():
-                self._waiting_since = accounts[0].at
-                accounts = accounts[await self._some(self._feed, accounts) :]
-                self._waiting_since = None
+            accounts = await inbox.fetch(AT_ONCE, self._rhythm.wait_s)
+            while accounts and not inbox.is_stopping:
+                inbox.waiting_since = accounts[0].at
+                accounts = accounts[await self._some(accounts) :]
+                inbox.waiting_since = None
         except BusUnavailable as error:
-            await self._let_go()
+            await inbox.let_go()
             await self._pause(str(error))
 
-    async def _some(self, feed: Feed, accounts: Sequence[Captured]) -> int:
+    async def _some(self, accounts: Sequence[Captured]) -> int:
         """Posts as many of the exchanges as one post takes; how many are dealt with."""
-        await self._let_settle(accounts[-1])
+        await self._accounts.let_settle(accounts[-1])
         some = await self._finished(accounts[:1] if self._alone else accounts)
         try:
             await self._poster.post([one.ready for one in some])
@@ -117,8 +105,7 @@ class Webhook:
         else:
             self._alone, self._refusals = False, 0
             self._trouble.over()
-        for one in some:
-            await feed.acknowledge(one.account)
+        await self._accounts.acknowledge(one.account for one in some)
         return len(some)
 
     async def _after_refusal(self, some: Sequence[_Finished], error: NotTaken) -> list[_Finished]:
@@ -136,11 +123,6 @@ class Webhook:
         await self._pause(str(error))
         return []
 
-    async def _let_settle(self, newest: Captured) -> None:
-        """What is said right behind an account belongs to it: the end of a call whose client has left."""
-        age_s = self._rhythm.clock() - newest.at
-        await anyio.sleep(min(max(0.0, self._rhythm.settle_s - age_s), self._rhythm.settle_s))
-
     async def _finished(self, accounts: Sequence[Captured]) -> list[_Finished]:
         found: list[_Finished] = []
         size = 0
@@ -153,11 +135,4 @@ class Webhook:
         return found
 
     async def _pause(self, why: str) -> None:
-        pause_s = self._trouble.met(why)
-        with anyio.move_on_after(pause_s):
-            await self._stop.wait()
-
-    async def _let_go(self) -> None:
-        if self._feed is not None:
-            await self._feed.close()
-        self._feed = None
+        await self._accounts.pause(self._trouble.met(why))
