@@ -13,7 +13,7 @@ import msgspec
 from services.cli import options
 from services.cli.exporting.places import Folder
 from services.cli.records import records
-from services.cli.selecting import filtered, marked, the_filter
+from services.cli.selecting import NO_MATCH, filtered, marked, the_filter
 from services.cli.terminal import Column, table, terminal_columns
 from shared.records.exports.shapes import moonpalace_shape
 from shared.records.exports.whole import Whole
@@ -115,6 +115,8 @@ def _print_table(found: Records, rows: Iterator[Row], verbose: bool) -> None:
         lines = table((*columns, MARKS) if has_marks else columns, cells, terminal_columns())
         click.echo("\n".join(lines if is_first else lines[1:]))
         is_first = False
+    if is_first:
+        click.echo(NO_MATCH, err=True)
 
 
 def _cells(row: Row, marks: Marks, verbose: bool, has_marks: bool) -> list[str]:

@@ -15,6 +15,7 @@ from shared.records.queries import Filter, Kind, Records, Row
 from shared.records.search import terms
 
 F = TypeVar("F", bound=Callable[..., Any])
+NO_MATCH = "No recorded exchange matches."  # to people; programs get no line
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:

@@ -10,7 +10,7 @@ import msgspec
 
 from services.cli import options
 from services.cli.records import records
-from services.cli.selecting import filtered, marked, the_filter
+from services.cli.selecting import NO_MATCH, filtered, marked, the_filter
 from services.cli.terminal import Column, table, terminal_columns
 from shared.records.queries import Filter
 from shared.records.statistics import BY, OFFERS_TOOLS, Key, Quality, Sums, quality_of, share, sums_by
@@ -48,6 +48,8 @@ def stats(file: str | None, by: str, quality: bool, as_json: bool, **filters: An
             click.echo(msgspec.json.encode({**dict(zip(names, key, strict=True)), **sums.told()}))
     elif told:
         click.echo("\n".join(_lines(names, told)))
+    else:
+        click.echo(NO_MATCH, err=True)
 
 
 def _groups(text: str) -> list[str]:

@@ -244,3 +244,13 @@ def test_a_database_that_stays_locked_is_reported(tmp_path: Path, monkeypatch: p
     recorder.dispose()
 
     assert (result.exit_code, result.stderr) == (1, "Error: the records can't be marked: database is locked\n")
+
+
+@pytest.mark.usefixtures("records")
+@pytest.mark.parametrize("command", [("list",), ("stats",), ("stats", "--quality")])
+def test_that_nothing_matches_is_told_to_people_and_not_to_programs(command: tuple[str, ...]) -> None:
+    none = (*command, "--id", "nobody") if command == ("list",) else (*command, "--model", "nobody")
+    found, told = run(*none), run(*none, "--json")
+
+    assert (found.exit_code, found.stdout, found.stderr) == (0, "", "No recorded exchange matches.\n")
+    assert (told.exit_code, told.stdout, told.stderr) == (0, "", "")
