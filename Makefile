@@ -17,7 +17,7 @@ demo: .venv/installed ## the same against a simulated provider, with three broke
 	@$(BIN)/moontide up --demo $(ARGS)
 test: .venv/installed ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
-check: .venv/installed ## lint, formatting, types, import contracts, all tests with coverage
+lint: .venv/installed ## lint, formatting, types, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-	@$(MAKE) --no-print-directory test
-.PHONY: help run demo test check
+check: lint test ## both
+.PHONY: help run demo test lint check

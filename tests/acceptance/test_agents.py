@@ -82,7 +82,7 @@ scenarios:
 BASH = json.dumps({"command": COMMAND, "description": "Prints a marker"})
 EXEC = json.dumps({"cmd": COMMAND})
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.once]
 
 
 @pytest.fixture(scope="module")

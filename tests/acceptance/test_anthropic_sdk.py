@@ -11,6 +11,8 @@ from anthropic import Anthropic, beta_tool
 
 from tests.fixtures.gateway import Gateway
 
+pytestmark = pytest.mark.once
+
 Json = dict[str, Any]
 NAME, DIALECT = "anthropic-python", "Messages"
 PARAMETERS = {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}

@@ -16,7 +16,7 @@ INSTALLED_WITHIN_S = 90
 RUN_WITHIN_S = 30
 CLIENTS = {"anthropic-node": "@anthropic-ai/sdk", "openai-node": "openai", "Vercel AI SDK": "ai"}
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.once]
 
 
 @pytest.fixture(scope="module")

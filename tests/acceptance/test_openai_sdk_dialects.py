@@ -11,6 +11,8 @@ from openai import OpenAI
 
 from tests.fixtures.gateway import Gateway
 
+pytestmark = pytest.mark.once
+
 Json = dict[str, Any]
 NAME = "openai-python"
 PARAMETERS = {

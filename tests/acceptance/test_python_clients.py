@@ -37,7 +37,7 @@ RUNS = [
     ("instructor", "instructor", MESSAGES, STRUCTURED, "instructor_anthropic"),
 ]
 
-pytestmark = pytest.mark.frameworks
+pytestmark = [pytest.mark.frameworks, pytest.mark.once]
 
 
 @pytest.mark.parametrize(

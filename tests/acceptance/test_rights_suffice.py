@@ -16,7 +16,7 @@ import pytest
 from tests.fixtures.apart import SERVICES, Apart, apart, violations
 from tests.fixtures.installation import COMMAND_S, WEATHER, Got, Simulator, ask, until
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.once
 
 LARGE = "x" * 3_000_000  # more than a message of NATS holds
 CALL = {"id": "look:0", "type": "function", "function": {"name": "look", "arguments": "{}"}}

@@ -18,7 +18,7 @@ import pytest
 
 from tests.fixtures.pipeline import Answer, Pipeline, pipeline, providers, simulators, targets
 
-pytestmark = [pytest.mark.backend, pytest.mark.heavy]
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 REQUESTS = int(os.environ.get("CHAOS_REQUESTS", "1000"))
 AT_ONCE = 32

@@ -29,7 +29,7 @@ from tests.fixtures.embedded import NatsServer
 from tests.fixtures.fleet import TAKEN_OVER, Fleet, fleet
 from tests.fixtures.recording import Rows, rows, url_in
 
-pytestmark = [pytest.mark.backend, pytest.mark.heavy]
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "6"))
 NORMALIZERS = 4

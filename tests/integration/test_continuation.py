@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures.pipeline import Answer, Pipeline, pipeline, providers, simulators, targets
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 WHOLE = "sim/reasoning?chunks=12&thoughts=8"
 BREAKAGES = ["cut", "cut?how=close", "truncate", "error-event", "error-event?shape=openrouter"]

@@ -15,6 +15,8 @@ from tests.fixtures.gateway import SCENARIOS, Gateway, Setting, gateway
 from tests.fixtures.responses import response_of
 from tests.fixtures.streams import events, message_of
 
+pytestmark = pytest.mark.once
+
 Json = dict[str, Any]
 
 KINDS = get_args(ProviderKind)

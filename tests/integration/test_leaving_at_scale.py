@@ -17,7 +17,7 @@ from services.recorder.store import Store
 from tests.fixtures.exchanges import Script, captured, plain
 from tests.fixtures.recording import FEED, record, rows
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.once
 
 MANY = int(os.environ.get("LEAVING_EXCHANGES", "1500"))
 BODY_BYTES = 6_000  # of each answer; 30 MB in all, none of which can be made smaller

@@ -18,7 +18,7 @@ from services.provider_sim.main import Served, serve
 from services.provider_sim.scenarios import load
 from tests.fixtures.pipeline import Answer, Exchange, Pipeline, pipeline, providers, received, simulators, targets
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 LENGTH = 6_000  # characters of a loop that nobody stops
 ENDLESS = 40_000  # of one that has to be stopped

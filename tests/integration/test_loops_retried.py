@@ -12,7 +12,7 @@ import pytest
 from services.provider_sim.main import Served
 from tests.fixtures.pipeline import Answer, Pipeline, pipeline, providers, received, simulators, targets
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 RETRY = {"action": "retry"}
 COUNTED = {"include_usage": True}

@@ -18,7 +18,7 @@ from shared.contracts import Event, RepeatSettings
 from tests.fixtures.assembled import Shape, events
 from tests.fixtures.fleet import TAKEN_OVER, Fleet, fleet
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
 PATIENCE_S = 60.0

@@ -16,7 +16,7 @@ from tests.fixtures.assembled import PATIENCE_S, Shape, events
 from tests.fixtures.fleet import TAKEN_OVER, Fleet, fleet
 from tests.fixtures.turns import WEATHER
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 MODEL = "sim/reasoning+hold?thoughts=8&chunks=40&after=24"
 TAKEN_OVER_WITHIN_S = 2.0  # what the design aims at

@@ -11,7 +11,7 @@ from services.provider_sim.main import Served
 from tests.fixtures.google import service_account
 from tests.fixtures.pipeline import Answer, pipeline, simulators
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 WEATHER: dict[str, Any] = {
     "type": "function",

@@ -18,7 +18,7 @@ from services.provider_sim.main import Served
 from shared.contracts import Cancel, encode
 from tests.fixtures.pipeline import Answer, Pipeline, pipeline, providers, received, simulators, targets
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.once]
 
 WEATHER: dict[str, Any] = {
     "type": "function",
