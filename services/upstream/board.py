@@ -46,6 +46,7 @@ class Board:
         self.accounts: Mapping[str, object] = {}  # as whom each provider is spoken to
         self._circuits: dict[Key, Circuit] = {}
         self._balances: dict[str, str] = {}
+        self._sharing = anyio.Lock()  # states are stored in the order of the changes, whoever has to wait for the bus
         self.on_change: list[Changed] = []  # told of what this worker changed itself
         self.listeners: list[Callable[[ProviderState], None]] = []  # told of every change, whoever made it
 
@@ -168,7 +169,8 @@ class Board:
         )
         for hear in self.listeners:
             hear(state)
-        await share(self._worker.bus, self._worker.subjects, state)
+        async with self._sharing:
+            await share(self._worker.bus, self._worker.subjects, state)
         for tell in self.on_change:
             await tell(state)
 
