@@ -50,7 +50,7 @@ async def test_a_killed_normalizer_costs_the_client_nothing(nats_url: str, bus_r
         async with them.it.ask(MODEL) as response:
             early = await read_events(response, 20)
             killed_at = time.time()
-            await them.kill(them.holder())
+            await them.kill(await them.holder())
             event = (await them.events(id_of(response), TAKEN_OVER))[0]
             them.it.release()
             rest = await rest_of(response)
@@ -66,7 +66,7 @@ async def test_a_second_death_is_taken_over_as_well(nats_url: str, bus_root: str
         async with them.it.ask(MODEL) as response:
             early = await read_events(response, 20)
             for count in (1, 2):
-                await them.kill(them.holder())
+                await them.kill(await them.holder())
                 await them.events(id_of(response), TAKEN_OVER, count)
             them.it.release()
             rest = await rest_of(response)
@@ -85,7 +85,7 @@ async def test_a_plain_answer_survives_its_normalizer(nats_url: str, bus_root: s
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, them)
             await them.it.until_held()
-            await them.kill(them.holder())
+            await them.kill(await them.holder())
             await them.events("*", TAKEN_OVER)
             them.it.release()
         again = await them.it.answer(model, stream=False)
@@ -102,7 +102,7 @@ async def test_with_all_normalizers_gone_the_client_gets_an_error_in_time(
     async with fleet(nats_url, bus_root, tmp_path, shape, "normalizer") as them, them.it.ask(MODEL) as response:
         await read_events(response, 20)
         killed_at = time.monotonic()
-        await them.kill(them.holder())
+        await them.kill(await them.holder())
         rest = await rest_of(response)
         took_s = time.monotonic() - killed_at
         await them.it.until(lambda: them.it.asked[0].outcome != "open")
@@ -120,7 +120,7 @@ async def test_a_worker_that_is_stuck_is_replaced_and_not_heard_when_it_wakes(
     async with fleet(nats_url, bus_root, tmp_path, IN_FRONT, "normalizer", "normalizer") as them:
         async with them.it.ask(MODEL) as response:
             early = await read_events(response, 20)
-            stuck = them.holder()
+            stuck = await them.holder()
             await them.kill(stuck, signal.SIGSTOP)
             await them.events(id_of(response), TAKEN_OVER)
             await them.kill(stuck, signal.SIGCONT)
@@ -136,7 +136,7 @@ async def test_a_client_that_leaves_during_a_takeover_cancels_the_provider(
     async with fleet(nats_url, bus_root, tmp_path, IN_FRONT, "normalizer", "normalizer") as them:
         response = await them.it.ask(MODEL)
         await read_events(response, 20)
-        await them.kill(them.holder())
+        await them.kill(await them.holder())
         response.close()
         await them.it.until(lambda: them.it.asked[0].outcome != "open")
         done = (await them.it.dones())[0]
@@ -160,7 +160,7 @@ async def test_a_killed_enforcer_costs_the_client_nothing(
             if attempt == 2:
                 await them.events(id_of(response), "re-prompted")
                 early += await read_events(response, 5)
-            await them.kill(them.holder())
+            await them.kill(await them.holder())
             rest = await rest_of(response)
         await them.events(id_of(response), TAKEN_OVER)
         told = await them.events(id_of(response), "re-prompted")
@@ -252,7 +252,7 @@ async def test_both_workers_of_a_stream_killed_at_once_are_taken_over(
             early = await read_events(response, 20)
             head = (await them.it.bus.history(f"{them.it.subjects.root}.req.*.c1.raw.*.head"))[0]
             await them.kill(them.pid_of(decode(Head, head.data).worker))
-            await them.kill(them.holder())
+            await them.kill(await them.holder())
             await them.events(id_of(response), TAKEN_OVER, 2)
             them.it.release()
             rest = await rest_of(response)
