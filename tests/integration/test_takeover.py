@@ -117,7 +117,7 @@ async def test_with_all_normalizers_gone_the_client_gets_an_error_in_time(
 async def test_a_worker_that_is_stuck_is_replaced_and_not_heard_when_it_wakes(
     nats_url: str, bus_root: str, tmp_path: Path
 ) -> None:
-    async with fleet(nats_url, bus_root, tmp_path, IN_FRONT, "normalizer", "normalizer") as them:
+    async with fleet(nats_url, bus_root, tmp_path, IN_FRONT, *["normalizer"] * 4) as them:  # it is offered jobs, too
         async with them.it.ask(MODEL) as response:
             early = await read_events(response, 20)
             stuck = await them.holder()
