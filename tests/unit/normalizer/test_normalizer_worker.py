@@ -134,7 +134,7 @@ async def test_new_settings_change_how_much_it_takes(tmp_path: Path) -> None:
         assert stages.worker.identity.capacity == 3
 
 
-WORDS = [{"content": f"word {n} "} for n in range(200)]
+WORDS = [{"content": f"word {n} "} for n in range(800)]
 
 
 async def all_at_once(job: Job, leg: LegWriter) -> None:
